@@ -1,0 +1,37 @@
+# Build switches (set by the presets) and the compiler flags that come from them.
+option(DOORMAN_WERROR "Treat warnings as errors" OFF)
+option(DOORMAN_FUZZ "Build libFuzzer targets (clang)" OFF)
+option(DOORMAN_COVERAGE "Instrument for gcov" OFF)
+option(DOORMAN_LTO "Link-time optimisation and hardening" OFF)
+set(DOORMAN_SANITIZE "" CACHE STRING "Sanitizers, comma separated")
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+    set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_compile_definitions(_GNU_SOURCE DOORMAN_VERSION="${PROJECT_VERSION}")
+add_compile_options(-Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
+                    -Wwrite-strings -Wvla -Wundef -Wformat=2 -fno-common -fno-omit-frame-pointer
+                    -fstack-protector-strong)
+if(DOORMAN_WERROR)
+    add_compile_options(-Werror)
+endif()
+if(DOORMAN_SANITIZE)
+    add_compile_options(-fsanitize=${DOORMAN_SANITIZE} -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${DOORMAN_SANITIZE})
+endif()
+if(DOORMAN_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+add_compile_definitions($<$<NOT:$<BOOL:${DOORMAN_LTO}>>:DOORMAN_FAULTS>) # fault.h: never in a release
+if(DOORMAN_COVERAGE)
+    add_compile_options(--coverage -O0)
+    add_link_options(--coverage)
+endif()
+if(DOORMAN_LTO)
+    set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
+    set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+    add_compile_options(-O2 -D_FORTIFY_SOURCE=2 -fcf-protection)
+    add_link_options(-pie -Wl,-z,relro,-z,now -Wl,--as-needed)
+endif()
