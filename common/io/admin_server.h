@@ -1,0 +1,35 @@
+/* libmicrohttpd behind the front door: a Unix socket inside the process, one capped thread per connection,
+ * plain blocking handlers. It sees only requests that the listener's guard accepted; the client's address
+ * and request id travel in internal headers that the guard strips from clients (design.md §3). */
+#pragma once
+
+#include "base/arena.h"
+#include "io/exchange.h"
+
+struct dm_admin_server;
+
+struct dm_admin_request { /* valid during the handler; owned by the server */
+    dm_view method, target; /* raw target, not decoded */
+    const struct dm_fields *fields;
+    dm_view body;           /* whole, up to the limit asked for by `limit` below */
+    dm_view request_id, host;
+    struct dm_address peer; /* the real client's socket address */
+    bool https;
+    struct dm_arena *arena;
+};
+struct dm_admin_response { /* filled by the handler */
+    int status;
+    struct dm_fields fields; /* via dm_fields_add with the request's arena */
+    struct dm_buf body;
+};
+
+struct dm_admin_server_config {
+    const char *socket_path; /* made by the caller in a private directory (0700) */
+    size_t max_threads;      /* connections at once; more wait in the backlog */
+    uint64_t (*body_limit)(void *app, dm_view method, dm_view target); /* 413 REQ001/REQ002 past it */
+    void (*handle)(void *app, struct dm_admin_request *rq, struct dm_admin_response *rs);
+    void *app;
+};
+enum dm_code dm_admin_server_start(const struct dm_admin_server_config *c, struct dm_admin_server **ret,
+                                   struct dm_error *err) DM_MUST_USE;
+void dm_admin_server_stop(struct dm_admin_server *s); /* waits for running handlers */

@@ -1,0 +1,92 @@
+/* HTTP/1.1 towards upstreams on the worker's loop: keep-alive pool per server, TCP and Unix sockets,
+ * asynchronous resolver, connect/read/write/pool/total deadlines, streaming both ways with bounded
+ * buffers. One call is one attempt: retries, balance and breakers are the gateway's. Loop thread only.
+ *
+ * Life of a call: ask -> [on_room for body bytes] -> on_head -> on_body* -> exactly one on_end. Callbacks
+ * never run inside dm_http_ask itself. After on_end, or dm_http_cancel, the call is gone. */
+#pragma once
+
+#include "base/arena.h"
+#include "io/exchange.h"
+
+struct dm_http_client;
+struct dm_http_call;
+
+struct dm_http_server { /* where to: views live as long as the call */
+    dm_view key;        /* pool name: "host:port" or the socket's path */
+    dm_view host;
+    uint16_t port;
+    dm_view unix_path;  /* non-empty: instead of host and port */
+};
+
+struct dm_http_timeouts {
+    dm_time connect, read, write, pool, total; /* 0: none (total), else > 0 */
+};
+
+struct dm_http_ask {
+    struct dm_http_server server;
+    struct dm_http_timeouts timeouts;
+    dm_view head;        /* request line and fields, ready bytes, without framing fields and final CRLF;
+                            borrowed for the call */
+    bool head_method;    /* HEAD: the answer has no body */
+    bool safe_to_resend; /* may be sent again by us on a kept connection that died before any answer byte */
+    int64_t body_length; /* 0 none, > 0 known, DM_LENGTH_UNKNOWN chunked */
+    dm_view body;        /* whole body at hand (length == body_length): sent by us, no on_room; else empty */
+    bool no_reuse;       /* fresh connection, closed afterwards */
+};
+
+struct dm_http_answer_head {
+    int status, minor;
+    const struct dm_fields *fields; /* in the call's arena, valid until on_end */
+    int64_t length;                 /* or DM_LENGTH_UNKNOWN */
+    bool bodyless;                  /* HEAD, 204, 304 */
+};
+
+enum dm_http_end {
+    DM_HTTP_COMPLETE = 0,    /* answer read to its end */
+    DM_HTTP_UNREACHABLE,     /* resolve or connect failed, reset, closed before or inside the answer */
+    DM_HTTP_BROKEN,          /* not HTTP, two lengths, endless head, bad chunk: connection never reused */
+    DM_HTTP_CONNECT_TIMEOUT,
+    DM_HTTP_READ_TIMEOUT,
+    DM_HTTP_WRITE_TIMEOUT,
+    DM_HTTP_POOL_TIMEOUT,
+    DM_HTTP_TOTAL_TIMEOUT
+};
+
+struct dm_http_end_info {
+    enum dm_http_end end;
+    bool sent_any;     /* a byte of the request reached a socket (R5) */
+    bool got_head;     /* on_head was given */
+    dm_time connect_took;
+};
+
+struct dm_http_handler {
+    void (*on_room)(struct dm_http_call *c, void *ctx); /* body bytes may be pushed */
+    void (*on_inform)(struct dm_http_call *c, void *ctx, int status, const struct dm_fields *f); /* 1xx but 100, 101 */
+    void (*on_head)(struct dm_http_call *c, void *ctx, const struct dm_http_answer_head *h);
+    /* Gives how many bytes were taken; fewer pauses reading until dm_http_resume. */
+    size_t (*on_body)(struct dm_http_call *c, void *ctx, dm_view bytes);
+    void (*on_end)(struct dm_http_call *c, void *ctx, const struct dm_http_end_info *info);
+};
+
+struct dm_http_client_config {
+    struct dm_loop *loop;
+    struct dm_arena_pool *arenas;
+    size_t max_connections, max_keepalive; /* this worker's share */
+    dm_time keepalive_expiry;
+    size_t max_head;                       /* bytes of an answer's head: 32768 */
+    struct dm_metrics *metrics;
+    size_t shard;
+};
+
+enum dm_code dm_http_client_new(const struct dm_http_client_config *c, struct dm_http_client **ret,
+                                struct dm_error *err) DM_MUST_USE;
+void dm_http_client_free(struct dm_http_client *c); /* ends calls that still run, without callbacks */
+struct dm_http_call *dm_http_ask(struct dm_http_client *c, const struct dm_http_ask *ask,
+                                 const struct dm_http_handler *h, void *ctx);
+/* Streamed request body: takes as much as its bounded buffer allows; 0 means wait for on_room. */
+size_t dm_http_push(struct dm_http_call *c, dm_view bytes);
+void dm_http_push_end(struct dm_http_call *c, const struct dm_fields *trailers);
+void dm_http_resume(struct dm_http_call *c);
+const struct dm_fields *dm_http_trailers(struct dm_http_call *c); /* inside on_end of a complete call */
+void dm_http_cancel(struct dm_http_call *c); /* closes its connection; no callback follows */
