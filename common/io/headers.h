@@ -1,6 +1,7 @@
 /* HTTP field names the product knows (headers.def) and what may be done with each: one table, no name is
  * decided on anywhere else (style.md §12). Look-up is a perfect-hash-like switch on length and bytes: no
- * allocation, any case. Pure. */
+ * allocation, any case. Pure. '_' and '-' are different bytes here; the guard drops names that only a
+ * server behind us would take for one of ours (x_doorman_user). */
 #pragma once
 
 #include "base/arena.h"
@@ -22,7 +23,8 @@ enum {
     DM_HF_SINGLE = 1 << 5,     /* twice in a request is refused by the guard */
     DM_HF_OURS = 1 << 6,       /* made by the gateway: a client's own is dropped (x-doorman-user, x-user-email,
                                   x-forwarded-*, internal ones) */
-    DM_HF_SECURITY = 1 << 7    /* security response header: set by us unless already there */
+    DM_HF_SECURITY = 1 << 7,   /* security response header: set by us unless already there */
+    DM_HF_INTERNAL = 1 << 8    /* between our own parts: the guard drops a client's own */
 };
 
 struct dm_field_line { /* one received or to-be-sent header field; views into the exchange's arena */
@@ -37,6 +39,9 @@ struct dm_fields { /* in order of arrival */
 
 enum dm_header_id dm_header_find(dm_view name);
 unsigned dm_header_flags(enum dm_header_id id); /* 0 for DM_HDR_OTHER */
+/* The same for any name: also the families of R15 whose members are not all in the table (accept-*, if-*,
+ * content-* of answers, x-forwarded-*, x-doorman-internal-*). */
+unsigned dm_header_flags_of(enum dm_header_id id, dm_view name);
 dm_view dm_header_name(enum dm_header_id id);   /* as we write it */
 /* First value of that id; ptr NULL when absent. */
 dm_view dm_fields_get(const struct dm_fields *f, enum dm_header_id id);

@@ -1,6 +1,6 @@
 /* One event loop per thread: epoll (edge-triggered, registered once), timers, posted work, end-of-turn
  * hooks, one coarse clock per turn. Everything here belongs to the loop's own thread, except
- * dm_loop_wake and dm_loop_stop. A turn over DM_LOOP_TURN_MAX is counted and logged. */
+ * dm_loop_wake and dm_loop_stop. A turn over 5 ms is counted and logged. */
 #pragma once
 
 #include <sys/epoll.h>
@@ -50,4 +50,5 @@ const struct dm_clock *dm_loop_clock(const struct dm_loop *l);
 /* Scratch for reads: shared by everything on the loop, valid inside one callback. */
 enum { DM_LOOP_SCRATCH = 64 * 1024 };
 char *dm_loop_scratch(struct dm_loop *l);
-uint64_t dm_loop_slow_turns(const struct dm_loop *l);
+uint64_t dm_loop_slow_turns(const struct dm_loop *l); /* any thread */
+void dm_loop_metrics(struct dm_loop *l, struct dm_metrics *m, size_t shard); /* counts slow turns there */

@@ -16,6 +16,11 @@ struct dm_letter {
 struct dm_mailbox *dm_mailbox_new(struct dm_loop *receiver, size_t capacity);
 void dm_mailbox_free(struct dm_mailbox *m); /* after the senders stopped; what is left is delivered first */
 enum dm_code dm_mailbox_send(struct dm_mailbox *m, struct dm_letter *l) DM_MUST_USE; /* DM_LIMIT: full */
+/* In two parts, for work whose result must find room: reserve before it starts (DM_LIMIT: full), then send
+ * cannot fail; or give the place back. */
+enum dm_code dm_mailbox_reserve(struct dm_mailbox *m) DM_MUST_USE;
+void dm_mailbox_send_reserved(struct dm_mailbox *m, struct dm_letter *l);
+void dm_mailbox_unreserve(struct dm_mailbox *m);
 uint64_t dm_mailbox_refused(const struct dm_mailbox *m);
 
 /* A call: sends, then blocks the sending thread until the loop has answered with dm_call_done. The loop's

@@ -12,6 +12,8 @@ struct dm_stream {
     struct dm_io io;     /* fn is the owner's */
     struct dm_loop *loop_;
     bool readable_, writable_, eof_;
+    bool fin_;    /* EPOLLRDHUP seen: the peer sends no more, unread bytes may still be here */
+    bool broken_; /* EPOLLHUP or EPOLLERR seen: both ways are gone */
 };
 
 /* Takes the fd (non-blocking, close-on-exec, TCP_NODELAY set here) and watches it. */
@@ -23,6 +25,7 @@ enum dm_code dm_stream_read(struct dm_stream *s, void *buf, size_t size, size_t 
 enum dm_code dm_stream_write(struct dm_stream *s, const struct iovec *iov, int n, size_t *ret_len) DM_MUST_USE;
 void dm_stream_shutdown(struct dm_stream *s); /* sends FIN */
 void dm_stream_close(struct dm_stream *s);    /* twice is fine */
+void dm_stream_reset(struct dm_stream *s);    /* close with RST where possible: the cut is visible */
 static inline bool dm_stream_is_open(const struct dm_stream *s)
 {
     return s->io.fd >= 0;
