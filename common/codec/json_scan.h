@@ -63,7 +63,3 @@ bool dm_json_scan_escaped(const struct dm_json_scan *s);    /* last name or stri
 bool dm_json_scan_integer(const struct dm_json_scan *s);    /* last number: no fraction, no exponent */
 /* DM_OK, DM_INVALID (malformed) or DM_LIMIT; fills err with place and reason. */
 enum dm_code dm_json_scan_fault(const struct dm_json_scan *s, struct dm_error *err);
-
-/* Writes the unescaped bytes of a name or string that the scanner accepted: never longer than raw.
- * Gives the count. */
-size_t dm_json_unescape(dm_view raw, char *out);

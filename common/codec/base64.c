@@ -1,0 +1,144 @@
+#include "codec/base64.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+
+static const char standard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* Values of the bytes of an alphabet; 0xFF for every other byte. 62 and 63 differ by alphabet. */
+enum { NO_DIGIT = 0xFF };
+
+static unsigned digit(unsigned char c, const char *alphabet)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A' + 0u;
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26u;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52u;
+    if (c == (unsigned char)alphabet[62])
+        return 62;
+    return c == (unsigned char)alphabet[63] ? 63 : NO_DIGIT;
+}
+
+static void encode(dm_view in, const char *alphabet, bool pad, struct dm_buf *out)
+{
+    const unsigned char *p = (const unsigned char *)in.ptr;
+    size_t left = in.len;
+    if (left > SIZE_MAX / 4 * 3 - 3) {
+        dm_buf_reserve(out, SIZE_MAX); /* marks the buffer */
+        return;
+    }
+    char *to = dm_buf_reserve(out, (left + 2) / 3 * 4);
+    if (to == NULL)
+        return;
+    char *start = to;
+    for (; left >= 3; left -= 3, p += 3) {
+        uint32_t bits = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+        *to++ = alphabet[bits >> 18];
+        *to++ = alphabet[bits >> 12 & 63];
+        *to++ = alphabet[bits >> 6 & 63];
+        *to++ = alphabet[bits & 63];
+    }
+    if (left > 0) {
+        uint32_t bits = (uint32_t)p[0] << 16 | (left == 2 ? (uint32_t)p[1] << 8 : 0);
+        *to++ = alphabet[bits >> 18];
+        *to++ = alphabet[bits >> 12 & 63];
+        if (left == 2)
+            *to++ = alphabet[bits >> 6 & 63];
+        for (size_t i = left; pad && i < 3; i++)
+            *to++ = '=';
+    }
+    dm_buf_commit(out, (size_t)(to - start));
+}
+
+/* Text without its padding; false when the padding is wrong or missing where it is required. */
+static bool strip_padding(dm_view in, bool required, dm_view *ret)
+{
+    size_t len = in.len;
+    while (len > 0 && in.len - len < 2 && in.ptr[len - 1] == '=')
+        len--;
+    if (len != in.len || required) {
+        if (in.len % 4 != 0)
+            return false;
+    }
+    *ret = dm_view_make(in.ptr, len);
+    return len % 4 != 1;
+}
+
+/* in has no padding and a possible length; out has room for len * 3 / 4. */
+static bool decode(dm_view in, const char *alphabet, unsigned char *out)
+{
+    const unsigned char *p = (const unsigned char *)in.ptr;
+    size_t left = in.len;
+    unsigned bad = 0; /* any digit that is none sets a bit over 63 */
+    for (; left >= 4; left -= 4, p += 4, out += 3) {
+        unsigned a = digit(p[0], alphabet), b = digit(p[1], alphabet);
+        unsigned c = digit(p[2], alphabet), d = digit(p[3], alphabet);
+        bad |= a | b | c | d;
+        out[0] = (unsigned char)(a << 2 | b >> 4);
+        out[1] = (unsigned char)(b << 4 | c >> 2);
+        out[2] = (unsigned char)(c << 6 | d);
+    }
+    if (left >= 2) {
+        unsigned a = digit(p[0], alphabet), b = digit(p[1], alphabet);
+        unsigned c = left == 3 ? digit(p[2], alphabet) : 0;
+        bad |= a | b | c;
+        /* Bits left over must be zero, else two texts would stand for the same bytes. */
+        if ((left == 2 && (b & 15) != 0) || (left == 3 && (c & 3) != 0))
+            return false;
+        out[0] = (unsigned char)(a << 2 | b >> 4);
+        if (left == 3)
+            out[1] = (unsigned char)(b << 4 | c >> 2);
+    }
+    return bad < 64;
+}
+
+static size_t decoded_len(dm_view stripped)
+{
+    return stripped.len / 4 * 3 + (stripped.len % 4 == 0 ? 0 : stripped.len % 4 - 1);
+}
+
+static bool decode_buf(dm_view in, const char *alphabet, bool pad_required, struct dm_buf *out)
+{
+    dm_view text;
+    if (!strip_padding(in, pad_required, &text))
+        return false;
+    size_t len = decoded_len(text);
+    char *to = dm_buf_reserve(out, len);
+    if (to == NULL || !decode(text, alphabet, (unsigned char *)to))
+        return false;
+    dm_buf_commit(out, len);
+    return true;
+}
+
+void dm_base64_encode(dm_view in, struct dm_buf *out)
+{
+    encode(in, standard, true, out);
+}
+
+void dm_base64url_encode(dm_view in, bool pad, struct dm_buf *out)
+{
+    encode(in, url, pad, out);
+}
+
+bool dm_base64_decode(dm_view in, struct dm_buf *out)
+{
+    return decode_buf(in, standard, true, out);
+}
+
+bool dm_base64url_decode(dm_view in, struct dm_buf *out)
+{
+    return decode_buf(in, url, false, out);
+}
+
+bool dm_base64url_decode_to(dm_view in, unsigned char *out, size_t size, size_t *ret_len)
+{
+    dm_view text;
+    if (!strip_padding(in, false, &text) || decoded_len(text) > size || !decode(text, url, out))
+        return false;
+    *ret_len = decoded_len(text);
+    return true;
+}

@@ -1,0 +1,430 @@
+#include "codec/json_scan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "codec/json_text.h"
+
+/* 16 MiB is the largest body any setting allows to be read whole; 64 levels is what the JSON of the
+ * contracts needs many times over; a million values is about 64 MiB of tree. */
+const struct dm_json_limits dm_json_default = {
+    .max_bytes = 16u << 20, .max_depth = 64, .max_values = 1000000};
+
+enum state {
+    WANT_VALUE = 0, /* at the start, after ':' and after ',' in an array */
+    WANT_ITEM,      /* after '[': a value or ']' */
+    WANT_MEMBER,    /* after '{': a name or '}' */
+    AFTER_VALUE,    /* ',' or the end of the container, or of the text */
+    FAULTED
+};
+
+/* Pairwise comparison up to here, sorting above: most objects are small. */
+enum { FEW_MEMBERS = 16 };
+/* Names whose unescaped form is hashed on the stack; longer ones take a heap buffer. */
+enum { NAME_ON_STACK = 256 };
+
+static const size_t ARRAY_MARK = SIZE_MAX;
+
+static enum dm_json_token fault(struct dm_json_scan *s, enum dm_code code, const char *reason)
+{
+    if (s->state_ != FAULTED) {
+        s->state_ = FAULTED;
+        s->code_ = code;
+        s->reason_ = reason;
+    }
+    return DM_JSON_TOKEN_FAULT;
+}
+
+void dm_json_scan_init(struct dm_json_scan *s, dm_view text, const struct dm_json_limits *limits)
+{
+    DM_REQUIRE(s != NULL && (text.ptr != NULL || text.len == 0));
+    s->start_ = s->at_ = text.ptr;
+    s->end_ = text.len == 0 ? text.ptr : text.ptr + text.len;
+    s->limits_ = limits != NULL ? *limits : dm_json_default;
+    if (s->limits_.max_depth > DM_JSON_DEPTH_MAX)
+        s->limits_.max_depth = DM_JSON_DEPTH_MAX;
+    s->reason_ = NULL;
+    s->code_ = DM_OK;
+    s->values_ = 0;
+    s->depth_ = 0;
+    s->state_ = WANT_VALUE;
+    s->escaped_ = s->integer_ = false;
+    s->n_names_ = 0;
+    s->size_names_ = DM_JSON_SCAN_NAMES;
+    s->names_ = s->few_;
+    if (text.len > s->limits_.max_bytes)
+        fault(s, DM_LIMIT, "text too long");
+    else if (!dm_utf8_valid(text))
+        fault(s, DM_INVALID, "not UTF-8");
+}
+
+void dm_json_scan_done(struct dm_json_scan *s)
+{
+    if (s == NULL)
+        return;
+    if (s->names_ != s->few_)
+        dm_mem_free(s->names_);
+    s->names_ = s->few_;
+    s->n_names_ = 0;
+    fault(s, DM_BUG, "scan is done");
+}
+
+/* Checks the escape after a backslash. Gives its end, or NULL with a reason. */
+static const char *check_escape(struct dm_json_scan *s, const char *p)
+{
+    if (p < s->end_ && *p != '\0' && strchr("\"\\/bfnrt", *p) != NULL)
+        return p + 1;
+    int32_t unit = p < s->end_ && *p == 'u' ? dm_json_hex4(p + 1, s->end_) : -1;
+    if (unit < 0) {
+        fault(s, DM_INVALID, "unknown escape");
+        return NULL;
+    }
+    if (unit == 0) { /* C strings of the tree and of other programs would end there */
+        fault(s, DM_INVALID, "escaped zero byte");
+        return NULL;
+    }
+    p += 5;
+    if (!dm_json_is_high(unit) && !dm_json_is_low(unit))
+        return p;
+    int32_t low = dm_json_is_high(unit) && s->end_ - p >= 6 && p[0] == '\\' && p[1] == 'u'
+                      ? dm_json_hex4(p + 2, s->end_)
+                      : -1;
+    if (!dm_json_is_low(low)) {
+        fault(s, DM_INVALID, "lone surrogate");
+        return NULL;
+    }
+    return p + 6;
+}
+
+/* at_ stands behind the opening quote. */
+static bool scan_string(struct dm_json_scan *s, dm_view *ret_raw)
+{
+    const char *from = s->at_;
+    const char *p = from;
+    s->escaped_ = false;
+    for (;;) {
+        while (p < s->end_ && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
+            p++;
+        if (p == s->end_) {
+            s->at_ = p;
+            fault(s, DM_INVALID, "string without end");
+            return false;
+        }
+        if (*p == '"')
+            break;
+        s->at_ = p;
+        if (*p != '\\') {
+            fault(s, DM_INVALID, "control byte in a string");
+            return false;
+        }
+        s->escaped_ = true;
+        p = check_escape(s, p + 1);
+        if (p == NULL)
+            return false;
+    }
+    *ret_raw = dm_view_make(from, (size_t)(p - from));
+    s->at_ = p + 1;
+    return true;
+}
+
+static const char *digits(const char *p, const char *end)
+{
+    while (p < end && *p >= '0' && *p <= '9')
+        p++;
+    return p;
+}
+
+/* RFC 8259 §6: [ minus ] int [ frac ] [ exp ]. Gives the end, NULL when it is none. */
+static const char *number_end(const char *p, const char *end, bool *ret_integer)
+{
+    *ret_integer = true;
+    if (p < end && *p == '-')
+        p++;
+    if (p == end || *p < '0' || *p > '9')
+        return NULL;
+    p = *p == '0' ? p + 1 : digits(p, end);
+    if (p < end && *p == '.') {
+        const char *from = ++p;
+        *ret_integer = false;
+        p = digits(p, end);
+        if (p == from)
+            return NULL;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        *ret_integer = false;
+        p++;
+        if (p < end && (*p == '+' || *p == '-'))
+            p++;
+        const char *from = p;
+        p = digits(p, end);
+        if (p == from)
+            return NULL;
+    }
+    return p;
+}
+
+static enum dm_json_token scan_number(struct dm_json_scan *s, dm_view *ret_raw)
+{
+    enum { SURELY_FINITE = 300 }; /* digits without exponent below DBL_MAX, about 1.8e308 */
+    const char *from = s->at_;
+    const char *p = number_end(from, s->end_, &s->integer_);
+    if (p == NULL || (p < s->end_ && *p >= '0' && *p <= '9')) /* the latter: 01 */
+        return fault(s, DM_INVALID, "malformed number");
+    dm_view raw = dm_view_make(from, (size_t)(p - from));
+    if (raw.len > DM_JSON_NUMBER_MAX)
+        return fault(s, DM_LIMIT, "number too long");
+    if (!s->integer_ || raw.len > SURELY_FINITE) {
+        double ignored;
+        if (!dm_parse_f64(raw, &ignored))
+            return fault(s, DM_INVALID, "number out of range");
+    }
+    s->at_ = p;
+    s->state_ = AFTER_VALUE;
+    *ret_raw = raw;
+    return DM_JSON_TOKEN_NUMBER;
+}
+
+static enum dm_json_token scan_word(struct dm_json_scan *s, dm_view word, enum dm_json_token token)
+{
+    if ((size_t)(s->end_ - s->at_) < word.len || memcmp(s->at_, word.ptr, word.len) != 0)
+        return fault(s, DM_INVALID, "unknown word");
+    s->at_ += word.len;
+    s->state_ = AFTER_VALUE;
+    return token;
+}
+
+static enum dm_json_token open_container(struct dm_json_scan *s, bool object)
+{
+    if (s->depth_ >= s->limits_.max_depth)
+        return fault(s, DM_LIMIT, "nested too deep");
+    s->first_name_[s->depth_++] = object ? s->n_names_ : ARRAY_MARK;
+    s->at_++;
+    s->state_ = object ? WANT_MEMBER : WANT_ITEM;
+    return object ? DM_JSON_TOKEN_OBJECT : DM_JSON_TOKEN_ARRAY;
+}
+
+static enum dm_json_token scan_value(struct dm_json_scan *s, dm_view *ret_raw)
+{
+    if (s->at_ == s->end_)
+        return fault(s, DM_INVALID, "text ends early");
+    if (++s->values_ > s->limits_.max_values)
+        return fault(s, DM_LIMIT, "too many values");
+    switch (*s->at_) {
+    case '{':
+        return open_container(s, true);
+    case '[':
+        return open_container(s, false);
+    case '"':
+        s->at_++;
+        if (!scan_string(s, ret_raw))
+            return DM_JSON_TOKEN_FAULT;
+        s->state_ = AFTER_VALUE;
+        return DM_JSON_TOKEN_STRING;
+    case 't':
+        return scan_word(s, DM_LIT("true"), DM_JSON_TOKEN_TRUE);
+    case 'f':
+        return scan_word(s, DM_LIT("false"), DM_JSON_TOKEN_FALSE);
+    case 'n':
+        return scan_word(s, DM_LIT("null"), DM_JSON_TOKEN_NULL);
+    case '-': case '0': case '1': case '2': case '3': case '4':
+    case '5': case '6': case '7': case '8': case '9':
+        return scan_number(s, ret_raw);
+    default:
+        return fault(s, DM_INVALID, "unexpected byte");
+    }
+}
+
+/* Keyed hash of the unescaped name, so equal names meet however they are written. */
+static uint64_t name_hash(const struct dm_json_scan *s, dm_view raw)
+{
+    if (!s->escaped_)
+        return dm_view_hash(raw, 0);
+    char small[NAME_ON_STACK];
+    char *text = raw.len <= sizeof(small) ? small : dm_mem_alloc(raw.len);
+    uint64_t hash = dm_view_hash(dm_view_make(text, dm_json_unescape(raw, text)), 0);
+    if (text != small)
+        dm_mem_free(text);
+    return hash;
+}
+
+static void remember_name(struct dm_json_scan *s, dm_view raw)
+{
+    if (s->n_names_ == s->size_names_) {
+        size_t size = s->size_names_ * 2;
+        if (s->names_ == s->few_) {
+            s->names_ = dm_mem_array(size, sizeof(*s->names_));
+            memcpy(s->names_, s->few_, sizeof(s->few_));
+        } else {
+            s->names_ = dm_mem_grow(s->names_, size, sizeof(*s->names_));
+        }
+        s->size_names_ = size;
+    }
+    s->names_[s->n_names_++] = (struct dm_json_scan_name){name_hash(s, raw), raw};
+}
+
+/* Exact comparison behind an equal 64-bit hash. Rare, so it may allocate. */
+static bool names_equal(dm_view a, dm_view b)
+{
+    char *text_a = dm_mem_alloc(a.len + 1);
+    char *text_b = dm_mem_alloc(b.len + 1);
+    bool equal = dm_view_eq(dm_view_make(text_a, dm_json_unescape(a, text_a)),
+                            dm_view_make(text_b, dm_json_unescape(b, text_b)));
+    dm_mem_free(text_a);
+    dm_mem_free(text_b);
+    return equal;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    uint64_t x = ((const struct dm_json_scan_name *)a)->hash_;
+    uint64_t y = ((const struct dm_json_scan_name *)b)->hash_;
+    return (x > y) - (x < y);
+}
+
+/* Whether two of the n names are the same: pairs while they are few, sorted neighbours above. */
+static bool has_duplicate(struct dm_json_scan_name *names, size_t n)
+{
+    bool sorted = n > FEW_MEMBERS;
+    if (sorted)
+        qsort(names, n, sizeof(*names), by_hash);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = i + 1; k < n; k++) {
+            if (names[i].hash_ == names[k].hash_) {
+                if (names_equal(names[i].raw_, names[k].raw_))
+                    return true;
+            } else if (sorted) {
+                break;
+            }
+        }
+    }
+    return false;
+}
+
+static enum dm_json_token close_container(struct dm_json_scan *s, char close)
+{
+    size_t first = s->first_name_[s->depth_ - 1];
+    bool object = first != ARRAY_MARK;
+    if (close != (object ? '}' : ']'))
+        return fault(s, DM_INVALID, "wrong closing bracket");
+    if (object) {
+        if (has_duplicate(s->names_ + first, s->n_names_ - first))
+            return fault(s, DM_INVALID, "duplicate member name");
+        s->n_names_ = first;
+    }
+    s->at_++;
+    s->depth_--;
+    s->state_ = AFTER_VALUE;
+    return object ? DM_JSON_TOKEN_OBJECT_END : DM_JSON_TOKEN_ARRAY_END;
+}
+
+static void skip_blanks(struct dm_json_scan *s)
+{
+    while (s->at_ < s->end_ &&
+           (*s->at_ == ' ' || *s->at_ == '\n' || *s->at_ == '\r' || *s->at_ == '\t'))
+        s->at_++;
+}
+
+static enum dm_json_token scan_name(struct dm_json_scan *s, dm_view *ret_raw)
+{
+    if (s->at_ == s->end_ || *s->at_ != '"')
+        return fault(s, DM_INVALID, "member name expected");
+    s->at_++;
+    dm_view raw;
+    if (!scan_string(s, &raw))
+        return DM_JSON_TOKEN_FAULT;
+    remember_name(s, raw);
+    skip_blanks(s);
+    if (s->at_ == s->end_ || *s->at_ != ':')
+        return fault(s, DM_INVALID, "colon expected");
+    s->at_++;
+    s->state_ = WANT_VALUE;
+    *ret_raw = raw;
+    return DM_JSON_TOKEN_NAME;
+}
+
+static enum dm_json_token scan_after_value(struct dm_json_scan *s, dm_view *ret_raw)
+{
+    if (s->depth_ == 0) {
+        if (s->at_ != s->end_)
+            return fault(s, DM_INVALID, "bytes behind the value");
+        return DM_JSON_TOKEN_END;
+    }
+    if (s->at_ == s->end_)
+        return fault(s, DM_INVALID, "text ends early");
+    if (*s->at_ == '}' || *s->at_ == ']')
+        return close_container(s, *s->at_);
+    if (*s->at_ != ',')
+        return fault(s, DM_INVALID, "comma or closing bracket expected");
+    s->at_++;
+    skip_blanks(s);
+    if (s->first_name_[s->depth_ - 1] == ARRAY_MARK)
+        return scan_value(s, ret_raw);
+    return scan_name(s, ret_raw);
+}
+
+enum dm_json_token dm_json_scan_next(struct dm_json_scan *s, dm_view *ret_raw)
+{
+    if (s->state_ == FAULTED)
+        return DM_JSON_TOKEN_FAULT;
+    skip_blanks(s);
+    switch ((enum state)s->state_) {
+    case WANT_ITEM:
+        if (s->at_ < s->end_ && *s->at_ == ']')
+            return close_container(s, ']');
+        return scan_value(s, ret_raw);
+    case WANT_VALUE:
+        return scan_value(s, ret_raw);
+    case WANT_MEMBER:
+        if (s->at_ < s->end_ && *s->at_ == '}')
+            return close_container(s, '}');
+        return scan_name(s, ret_raw);
+    case AFTER_VALUE:
+        return scan_after_value(s, ret_raw);
+    case FAULTED:
+        break;
+    }
+    DM_UNREACHABLE();
+}
+
+enum dm_json_token dm_json_scan_skip(struct dm_json_scan *s, enum dm_json_token first)
+{
+    if (first != DM_JSON_TOKEN_OBJECT && first != DM_JSON_TOKEN_ARRAY)
+        return first;
+    unsigned outside = s->depth_ - 1;
+    enum dm_json_token token = first;
+    while (s->depth_ > outside && token != DM_JSON_TOKEN_FAULT) {
+        dm_view ignored;
+        token = dm_json_scan_next(s, &ignored);
+    }
+    return token;
+}
+
+unsigned dm_json_scan_depth(const struct dm_json_scan *s)
+{
+    return s->depth_;
+}
+
+size_t dm_json_scan_offset(const struct dm_json_scan *s)
+{
+    return (size_t)(s->at_ - s->start_);
+}
+
+bool dm_json_scan_escaped(const struct dm_json_scan *s)
+{
+    return s->escaped_;
+}
+
+bool dm_json_scan_integer(const struct dm_json_scan *s)
+{
+    return s->integer_;
+}
+
+enum dm_code dm_json_scan_fault(const struct dm_json_scan *s, struct dm_error *err)
+{
+    if (s->code_ == DM_OK)
+        return DM_OK;
+    return DM_FAIL(err, s->code_, ERR_INVALID_JSON, "could not parse JSON at byte %zu: %s",
+                   dm_json_scan_offset(s), s->reason_);
+}
