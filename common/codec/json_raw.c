@@ -20,15 +20,6 @@ enum dm_code dm_json_check(dm_view text, const struct dm_json_limits *limits, st
     return code;
 }
 
-static bool name_is(const struct dm_json_scan *s, dm_view raw, dm_view name)
-{
-    if (!dm_json_scan_escaped(s))
-        return dm_view_eq(raw, name);
-    enum { ESCAPED_MAX = 6 * 64 }; /* names asked for are short and each byte is at most \u00xx */
-    char text[ESCAPED_MAX];
-    return raw.len <= sizeof(text) && dm_view_eq(dm_view_make(text, dm_json_unescape(raw, text)), name);
-}
-
 /* The value that follows the name just read, as text; empty when the scan faults on it. */
 static dm_view take_value(struct dm_json_scan *s, dm_view text)
 {
@@ -52,7 +43,8 @@ bool dm_json_raw_member(dm_view object_text, dm_view name, dm_view *ret_raw)
         token = DM_JSON_TOKEN_FAULT;
     while (token != DM_JSON_TOKEN_END && token != DM_JSON_TOKEN_FAULT) {
         token = dm_json_scan_next(&scan, &raw);
-        if (token == DM_JSON_TOKEN_NAME && dm_json_scan_depth(&scan) == 1 && name_is(&scan, raw, name))
+        if (token == DM_JSON_TOKEN_NAME && dm_json_scan_depth(&scan) == 1 &&
+            dm_json_scan_name_is(&scan, raw, name))
             found = take_value(&scan, object_text);
     }
     dm_json_scan_done(&scan);

@@ -401,6 +401,15 @@ enum dm_json_token dm_json_scan_skip(struct dm_json_scan *s, enum dm_json_token 
     return token;
 }
 
+bool dm_json_scan_name_is(const struct dm_json_scan *s, dm_view raw, dm_view name)
+{
+    if (!s->escaped_)
+        return dm_view_eq(raw, name);
+    enum { ESCAPED_MAX = 6 * 64 }; /* names asked for are short and each byte is at most \u00xx */
+    char text[ESCAPED_MAX];
+    return raw.len <= sizeof(text) && dm_view_eq(dm_view_make(text, dm_json_unescape(raw, text)), name);
+}
+
 unsigned dm_json_scan_depth(const struct dm_json_scan *s)
 {
     return s->depth_;

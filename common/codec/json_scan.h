@@ -57,6 +57,8 @@ enum dm_json_token dm_json_scan_next(struct dm_json_scan *s, dm_view *ret_raw);
 /* Steps over the value whose first token is `first`, so that the next token is what follows it. */
 enum dm_json_token dm_json_scan_skip(struct dm_json_scan *s, enum dm_json_token first);
 
+/* Whether the name just read is `name`, however it is escaped. `name` up to 64 bytes. */
+bool dm_json_scan_name_is(const struct dm_json_scan *s, dm_view raw, dm_view name);
 unsigned dm_json_scan_depth(const struct dm_json_scan *s);  /* open containers */
 size_t dm_json_scan_offset(const struct dm_json_scan *s);   /* bytes consumed */
 bool dm_json_scan_escaped(const struct dm_json_scan *s);    /* last name or string holds a backslash */

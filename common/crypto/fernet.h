@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/secret.h"
 

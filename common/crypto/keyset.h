@@ -3,6 +3,7 @@
  * after building, counted; any thread. Private halves are wiped on the last unref. */
 #pragma once
 
+#include "base/buf.h"
 #include "base/error.h"
 
 enum dm_jwt_alg { DM_JWT_NONE = 0, DM_JWT_HS256, DM_JWT_HS384, DM_JWT_HS512, DM_JWT_RS256, DM_JWT_ES256 };

@@ -2,6 +2,7 @@
  * Doorman verify. Blocking and heavy (tens of ms): never on a loop; at most 2 at once, others wait. */
 #pragma once
 
+#include "base/buf.h"
 #include "base/error.h"
 
 enum { DM_PASSWORD_MAX = 1024 }; /* bytes; bounds the work a stranger can ask for */

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "codec/base64.h"
 
 /* Room for 32 UUIDs per system call; requests over a quarter of it go to the kernel directly. */
