@@ -4,10 +4,13 @@
  * pointer and touches no reader. Any thread. Contract: configuration.md §0-§4. */
 #pragma once
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "model/address.h"
+#include "model/settings_enums.h"
+#include "model/settings_members.h"
 
 enum dm_role { DM_ROLE_ALL = 0, DM_ROLE_GATEWAY, DM_ROLE_ADMIN };
 
@@ -16,14 +19,14 @@ struct dm_strs { /* csv and lists */
     size_t count;
 };
 
-/* C types by row type: BOOL bool; INT and BYTES int64_t; SECONDS dm_time; FLOAT double; ENUM int (the
- * DM_<KEY>_<WORD> constants below); STR, PATH, URL, JSON, PEM dm_view (empty = unset); CSV struct dm_strs;
- * CIDRS struct dm_address_set *; SECRET struct dm_secret; TRI int (-1 unset, 0, 1). */
+/* C types by row type: BOOL bool; INT and BYTES int64_t; SECONDS and WHOLE_SECONDS dm_time; FLOAT double;
+ * ENUM int (the DM_<KEY>_<WORD> constants of settings_enums.h); STR, PATH, URL, PEM dm_view (empty = unset);
+ * CSV struct dm_strs; CIDRS struct dm_address_set * (NULL = empty); SECRET struct dm_secret; TRI int (-1
+ * unset, 0, 1). Keys ending in _SECONDS and fractional seconds are dm_time, other whole seconds int64_t. */
 struct dm_settings {
     _Atomic unsigned refs_;
     struct dm_settings_storage *storage_; /* texts, origins */
 #define DM_SETTING(field, key, type, ...) DM_SETTING_MEMBER_##type(field)
-#include "model/settings_members.h"
 #include "model/settings.def"
 #undef DM_SETTING
     /* derived */
