@@ -1,11 +1,20 @@
 /* YAML events to a tree of places: every key and scalar with line and column, for messages that point.
- * Over libyaml; limits on size, depth, nodes, alias expansions; duplicate keys are faults; only the
- * first document is read. Scalars stay text: types come from the settings table, never from guessing. */
+ * Over libyaml; limits on size, depth, nodes, alias expansions. Faults: a duplicate key, a key that is
+ * not a plain text, a second document, a tag outside YAML's core schema, a zero byte. Scalars stay text:
+ * types come from the settings table, never from guessing; "<<" is a key like any other. An alias is a
+ * copy of its anchor with the anchor's places. A document is immutable: any thread. */
 #pragma once
 
 #include "base/error.h"
 
 enum dm_yaml_kind { DM_YAML_SCALAR = 0, DM_YAML_LIST, DM_YAML_MAP };
+
+enum {
+    DM_YAML_BYTES_MAX = 1 << 20, /* a ConfigMap holds 1 MiB */
+    DM_YAML_DEPTH_MAX = 32,      /* the canonical layout needs 4 */
+    DM_YAML_NODES_MAX = 20000,   /* settings are hundreds; copies of aliases count */
+    DM_YAML_ALIASES_MAX = 100    /* expansions: a bomb needs few lines, people need fewer */
+};
 
 struct dm_yaml {
     enum dm_yaml_kind kind;

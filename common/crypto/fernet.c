@@ -19,6 +19,7 @@ enum {
     BLOCK = 16,
     KEY_HALF = 16, /* first half signs, second half encrypts */
     KEY_LEN = 2 * KEY_HALF,
+    KEY_TEXT_LEN = 44, /* 32 bytes in base64 with padding: the only form other libraries take */
     /* OpenSSL counts in int. A dump is the largest thing sealed and stays far below. */
     PLAIN_MAX = 1 << 30
 };
@@ -27,7 +28,8 @@ void dm_fernet_key(dm_view setting, struct dm_secret *ret_key)
 {
     unsigned char key[KEY_LEN];
     size_t len = 0;
-    if (!dm_base64url_decode_to(setting, key, sizeof(key), &len) || len != KEY_LEN)
+    if (setting.len != KEY_TEXT_LEN || !dm_base64url_decode_to(setting, key, sizeof(key), &len) ||
+        len != KEY_LEN)
         dm_sha256(setting, key);
     dm_secret_set(ret_key, dm_view_make((const char *)key, KEY_LEN));
     dm_mem_wipe(key, sizeof(key));
