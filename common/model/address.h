@@ -22,6 +22,8 @@ enum dm_code dm_address_set_new(const dm_view *entries, size_t n, struct dm_addr
 void dm_address_set_free(struct dm_address_set *s);
 bool dm_address_set_has(const struct dm_address_set *s, const struct dm_address *a); /* NULL set: false */
 size_t dm_address_set_count(const struct dm_address_set *s);
+/* Entry i as it was given (the settings' own list is shown and stored); borrowed from the set. */
+dm_view dm_address_set_text(const struct dm_address_set *s, size_t i);
 
 struct dm_forwarding { /* header values as received; ptr NULL when absent */
     dm_view x_forwarded_for, x_real_ip, cf_connecting_ip, forwarded;

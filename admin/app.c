@@ -1,0 +1,179 @@
+#include "admin/app.h"
+
+#include <stdatomic.h>
+#include "admin/router.h"
+#include "admin/services/publish.h"
+#include "admin/services/revocation.h"
+#include "admin/services/security.h"
+#include "admin/services/seed.h"
+#include "base/log.h"
+#include "crypto/random.h"
+
+enum { CSRF_KEY_LEN = 32 }; /* bytes: as long as the HMAC's digest */
+
+struct adm_app {
+    struct adm_app_config config;
+    pthread_mutex_t lock; /* settings, security, seeded: pointers are swapped under it, never used */
+    pthread_cond_t seeded_cond;
+    struct dm_settings *settings;
+    struct adm_security *security;
+    bool seeded;
+    pthread_t seeder;
+    char csrf_key[CSRF_KEY_LEN];
+};
+
+struct dm_documents *adm_documents(struct adm_app *app)
+{
+    return app->config.documents;
+}
+
+struct dm_live_admin *adm_live(struct adm_app *app)
+{
+    return app->config.live;
+}
+
+struct dm_keyset *adm_keys(struct adm_app *app)
+{
+    return app->config.keys;
+}
+
+const struct dm_clock *adm_clock(struct adm_app *app)
+{
+    return app->config.clock;
+}
+
+const struct adm_app_config *adm_config(struct adm_app *app)
+{
+    return &app->config;
+}
+
+dm_view adm_csrf_key(struct adm_app *app)
+{
+    return dm_view_make(app->csrf_key, CSRF_KEY_LEN);
+}
+
+struct dm_settings *adm_app_settings(struct adm_app *app)
+{
+    pthread_mutex_lock(&app->lock);
+    struct dm_settings *s = dm_settings_ref(app->settings);
+    pthread_mutex_unlock(&app->lock);
+    return s;
+}
+
+void adm_app_set_settings(struct adm_app *app, struct dm_settings *s)
+{
+    pthread_mutex_lock(&app->lock);
+    struct dm_settings *old = app->settings;
+    app->settings = dm_settings_ref(s);
+    pthread_mutex_unlock(&app->lock);
+    dm_settings_unref(old);
+}
+
+struct adm_security *adm_security_get(struct adm_app *app)
+{
+    pthread_mutex_lock(&app->lock);
+    struct adm_security *s = app->security;
+    atomic_fetch_add_explicit(&s->refs_, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&app->lock);
+    return s;
+}
+
+void adm_app_swap_security(struct adm_app *app, struct adm_security *s)
+{
+    pthread_mutex_lock(&app->lock);
+    struct adm_security *old = app->security;
+    app->security = s;
+    pthread_mutex_unlock(&app->lock);
+    adm_security_unref(old);
+}
+
+void adm_app_wait_seeded(struct adm_app *app)
+{
+    pthread_mutex_lock(&app->lock);
+    while (!app->seeded)
+        pthread_cond_wait(&app->seeded_cond, &app->lock);
+    pthread_mutex_unlock(&app->lock);
+}
+
+/* Hashing takes tens of milliseconds: it must not delay readiness, only the first login. */
+static void *seed_password(void *arg)
+{
+    struct adm_app *app = arg;
+    struct dm_error err;
+
+    if (adm_seed_password(app, &err) != DM_OK)
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "admin.seed.failed", DM_FC("reason", err.text));
+    pthread_mutex_lock(&app->lock);
+    app->seeded = true;
+    pthread_cond_broadcast(&app->seeded_cond);
+    pthread_mutex_unlock(&app->lock);
+    return NULL;
+}
+
+static void free_app(struct adm_app *app)
+{
+    adm_security_unref(app->security);
+    dm_settings_unref(app->settings);
+    dm_keyset_unref(app->config.keys);
+    pthread_cond_destroy(&app->seeded_cond);
+    pthread_mutex_destroy(&app->lock);
+    dm_mem_wipe(app->csrf_key, sizeof(app->csrf_key));
+    dm_mem_free(app);
+}
+
+enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret, struct dm_error *err)
+{
+    struct adm_app *app = DM_NEW(struct adm_app);
+    enum dm_code rc;
+
+    app->config = *c;
+    app->config.keys = dm_keyset_ref(c->keys);
+    app->settings = dm_settings_ref(c->settings);
+    pthread_mutex_init(&app->lock, NULL);
+    pthread_cond_init(&app->seeded_cond, NULL);
+    dm_random_bytes(app->csrf_key, CSRF_KEY_LEN);
+    rc = adm_seed(app, err);
+    if (rc == DM_OK)
+        rc = adm_revocations_restore(app, err);
+    if (rc == DM_OK)
+        rc = adm_publish_all(app, err);
+    if (rc == DM_OK && pthread_create(&app->seeder, NULL, seed_password, app) != 0)
+        rc = DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED, "could not start the seeding thread");
+    if (rc != DM_OK) {
+        free_app(app);
+        return rc;
+    }
+    *ret = app;
+    return DM_OK;
+}
+
+void adm_app_stop(struct adm_app *app)
+{
+    if (app == NULL)
+        return;
+    pthread_join(app->seeder, NULL);
+    free_app(app);
+}
+
+uint64_t adm_body_limit(void *arg, dm_view method, dm_view target)
+{
+    struct dm_settings *s = adm_app_settings(arg);
+    uint64_t limit = s->disable_body_size_limit ? UINT64_MAX : (uint64_t)s->max_body_size_bytes;
+
+    (void)method;
+    (void)target;
+    dm_settings_unref(s);
+    return limit;
+}
+
+bool adm_owns_api_path(dm_view method, dm_view path)
+{
+    return dm_view_eq(path, DM_LIT("/api/caches")) &&
+           (dm_view_eq(method, DM_LIT("DELETE")) || dm_view_eq(method, DM_LIT("OPTIONS")));
+}
+
+struct dm_json *adm_app_export(struct adm_app *app)
+{
+    adm_app_wait_seeded(app);
+    return dm_documents_memory_export(app->config.documents);
+}

@@ -1,0 +1,41 @@
+#include "admin/audit.h"
+
+#include "base/log.h"
+#include "base/redact.h"
+
+enum { DETAILS_CAP = 8192 }; /* a trail line stays below the shipper's 16 KiB */
+
+/* Secrets by key or by shape never reach the trail. Depth is that of details: one level of members. */
+static struct dm_json *sanitised(const struct dm_json *details)
+{
+    struct dm_json *o = dm_json_new_object();
+
+    for (struct dm_json *m = dm_json_first(details); m != NULL; m = dm_json_next(m)) {
+        dm_view name = dm_json_name(m), text = dm_json_str(m);
+
+        if (dm_redact_key(name) || (text.ptr != NULL && dm_redact_value(text)))
+            dm_json_set_str(o, name, DM_LIT("[REDACTED]"));
+        else
+            dm_json_set(o, name, dm_json_clone(m));
+    }
+    return o;
+}
+
+void adm_audit_write(struct adm_call *c, dm_view action, const char *status)
+{
+    char client[DM_ADDRESS_TEXT], effective[DM_ADDRESS_TEXT];
+    dm_view client_view = dm_view_make(client, dm_address_write(&c->rq->peer, client));
+    dm_view effective_view = dm_view_make(effective, dm_address_write(&c->client, effective));
+    struct dm_buf details;
+
+    dm_buf_init(&details, DETAILS_CAP);
+    if (c->audit.details != NULL) {
+        DM_DEFER(dm_json_freep) struct dm_json *clean = sanitised(c->audit.details);
+        dm_json_write(clean, &details);
+    }
+    DM_LOG(DM_LOG_AUDIT, c->rq->request_id, "audit", DM_F("username", c->caller.username),
+           DM_F("action", action), DM_F("event_type", action), DM_F("target", c->audit.target),
+           DM_FC("status", status), DM_F("client_ip", client_view), DM_F("effective_ip", effective_view),
+           DM_F("details", dm_buf_ok(&details) ? dm_buf_view(&details) : DM_LIT("too large")));
+    dm_buf_done(&details);
+}

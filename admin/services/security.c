@@ -1,0 +1,113 @@
+#include "admin/services/security.h"
+
+#include <stdatomic.h>
+
+enum { LIST_MAX = 10000 }; /* entries of one list (operations.md §8.11, scale) */
+
+static enum dm_code compile_list(const struct dm_json *doc, const char *field, struct dm_address_set **ret,
+                                 struct dm_error *err)
+{
+    const struct dm_json *list = dm_json_get(doc, dm_view_of(field));
+    size_t n = dm_json_len(list), i = 0;
+    dm_view *entries;
+    enum dm_code rc;
+
+    *ret = NULL;
+    if (n == 0)
+        return DM_OK;
+    if (n > LIST_MAX)
+        return DM_FAIL(err, DM_INVALID, ERR_NONE, "%s holds more than %d entries", field, LIST_MAX);
+    entries = dm_mem_array(n, sizeof(*entries));
+    for (struct dm_json *e = dm_json_first(list); e != NULL; e = dm_json_next(e))
+        entries[i++] = dm_json_str(e);
+    rc = dm_address_set_new(entries, n, ret, err);
+    dm_mem_free(entries);
+    return rc;
+}
+
+void adm_security_unref(struct adm_security *s)
+{
+    if (s == NULL || atomic_fetch_sub_explicit(&s->refs_, 1, memory_order_acq_rel) != 1)
+        return;
+    dm_address_set_free(s->whitelist);
+    dm_address_set_free(s->blacklist);
+    dm_address_set_free(s->proxies);
+    dm_mem_free(s);
+}
+
+enum dm_code adm_security_apply(struct adm_app *app, const struct dm_json *doc, struct dm_error *err)
+{
+    struct adm_security *s = DM_NEW(struct adm_security);
+    enum dm_code rc = compile_list(doc, "ip_whitelist", &s->whitelist, err);
+
+    atomic_store(&s->refs_, 1);
+    if (rc == DM_OK)
+        rc = compile_list(doc, "ip_blacklist", &s->blacklist, err);
+    if (rc == DM_OK)
+        rc = compile_list(doc, "xff_trusted_proxies", &s->proxies, err);
+    s->trust_xff = dm_json_bool(dm_json_get(doc, DM_LIT("trust_x_forwarded_for")), false);
+    s->localhost_bypass = dm_json_bool(dm_json_get(doc, DM_LIT("allow_localhost_bypass")), false);
+    if (rc == DM_OK)
+        adm_app_swap_security(app, s);
+    else
+        adm_security_unref(s);
+    return rc;
+}
+
+static struct dm_json *texts_of(const struct dm_address_set *set)
+{
+    struct dm_json *list = dm_json_new_array();
+
+    for (size_t i = 0; i < dm_address_set_count(set); i++)
+        dm_json_push(list, dm_json_new_str(dm_address_set_text(set, i)));
+    return list;
+}
+
+struct dm_json *adm_security_defaults(const struct dm_settings *s)
+{
+    struct dm_json *doc = dm_json_new_object();
+
+    dm_json_set_str(doc, DM_LIT("type"), DM_LIT("security_settings"));
+    dm_json_set_bool(doc, DM_LIT("enable_auto_save"), s->mem_auto_save_enabled);
+    dm_json_set_i64(doc, DM_LIT("auto_save_frequency_seconds"), s->mem_auto_save_freq);
+    dm_json_set_str(doc, DM_LIT("dump_path"), s->mem_dump_path);
+    dm_json_set(doc, DM_LIT("ip_whitelist"), dm_json_new_array());
+    dm_json_set(doc, DM_LIT("ip_blacklist"), dm_json_new_array());
+    dm_json_set_bool(doc, DM_LIT("trust_x_forwarded_for"), dm_address_set_count(s->trusted_proxies) > 0);
+    dm_json_set(doc, DM_LIT("xff_trusted_proxies"), texts_of(s->trusted_proxies));
+    dm_json_set_bool(doc, DM_LIT("allow_localhost_bypass"), s->local_host_ip_bypass);
+    return doc;
+}
+
+static struct dm_forwarding forwarding_of(const struct dm_fields *f)
+{
+    return (struct dm_forwarding){.x_forwarded_for = dm_fields_get(f, DM_HDR_X_FORWARDED_FOR),
+                                  .x_real_ip = dm_fields_get(f, DM_HDR_X_REAL_IP),
+                                  .cf_connecting_ip = dm_fields_get(f, DM_HDR_CF_CONNECTING_IP),
+                                  .forwarded = dm_fields_get(f, DM_HDR_FORWARDED)};
+}
+
+void adm_client_address(struct adm_call *c, struct dm_address *ret)
+{
+    struct adm_security *s = adm_security_get(c->app);
+    struct dm_forwarding f = forwarding_of(c->rq->fields);
+
+    dm_address_effective(&c->rq->peer, s->trust_xff, s->proxies, &f, ret);
+    adm_security_unref(s);
+}
+
+enum dm_err adm_ip_verdict(struct adm_call *c, const struct dm_address *effective)
+{
+    struct adm_security *s = adm_security_get(c->app);
+    struct dm_forwarding f = forwarding_of(c->rq->fields);
+    enum dm_err verdict = ERR_NONE;
+
+    if (!(s->localhost_bypass && dm_address_loopback(&c->rq->peer) && !dm_forwarding_any(&f))) {
+        if (dm_address_set_has(s->blacklist, effective))
+            verdict = ERR_IP_BLOCKED;
+        else if (s->whitelist != NULL && !dm_address_set_has(s->whitelist, effective))
+            verdict = ERR_IP_NOT_ALLOWED;
+    }
+    adm_security_unref(s);
+    return verdict;
+}

@@ -1,0 +1,23 @@
+/* The stored security settings as the admin itself applies them: compiled once per change, counted, read by
+ * every call (operations.md §8.11). The data plane gets the same document as a policy object. */
+#pragma once
+
+#include "admin/app.h"
+
+struct adm_security { /* immutable */
+    _Atomic unsigned refs_;
+    struct dm_address_set *whitelist, *blacklist, *proxies; /* NULL when empty */
+    bool trust_xff, localhost_bypass;
+};
+
+struct adm_security *adm_security_get(struct adm_app *app); /* a reference: unref it */
+void adm_security_unref(struct adm_security *s);
+/* Compiles and swaps. A bad entry: DM_INVALID, named in err, nothing changes (SEC012). */
+enum dm_code adm_security_apply(struct adm_app *app, const struct dm_json *doc, struct dm_error *err) DM_MUST_USE;
+/* The defaults of a missing document (§8.6). Owned by the caller. */
+struct dm_json *adm_security_defaults(const struct dm_settings *s);
+
+/* The effective client address of a request. */
+void adm_client_address(struct adm_call *c, struct dm_address *ret);
+/* Global lists: ERR_NONE, ERR_IP_BLOCKED or ERR_IP_NOT_ALLOWED. */
+enum dm_err adm_ip_verdict(struct adm_call *c, const struct dm_address *effective);
