@@ -28,6 +28,8 @@ enum { GAP = 0 };
 #define UNPOISON(ptr, len) ((void)(ptr), (void)(len))
 #endif
 
+#include "base/poison.h"
+
 enum {
     ALIGN = _Alignof(max_align_t),
     /* A block over 1/4 of a chunk gets memory of its own, so at most that share of a chunk is ever
@@ -150,7 +152,8 @@ void *dm_arena_alloc(struct dm_arena *a, size_t size)
     if (rounded > a->cap_ - a->used_)
         return NULL;
     size_t room = rounded + GAP;
-    void *block = room > a->pool_->chunk_size / BIG_SHARE ? alloc_big(a, room) : alloc_small(a, room);
+    void *block =
+        room > a->pool_->chunk_size / BIG_SHARE ? alloc_big(a, room) : alloc_small(a, room);
     if (block == NULL)
         return NULL;
     a->used_ += rounded;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/poison.h"
+
 static _Thread_local const char *context;
 
 void dm_assert_context(const char *text)

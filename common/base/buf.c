@@ -7,6 +7,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+#include "base/poison.h"
+
 enum {
     FIRST_SIZE = 256, /* most lines and headers fit; growth doubles from here */
     NUMBER_TEXT = 20  /* digits of UINT64_MAX */

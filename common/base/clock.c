@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 enum { SECONDS_PER_DAY = 86400 };
 
 static dm_time read_clock(clockid_t id)
@@ -59,9 +61,9 @@ void dm_clock_manual_step_wall(struct dm_clock_manual *m, dm_time by)
     atomic_fetch_add(&m->wall_, by);
 }
 
-/* Calendar of the proleptic Gregorian calendar, UTC. Our own instead of gmtime_r, which takes the lock
- * of the time zone tables. Both ways after Hinnant, "chrono-compatible low-level date algorithms":
- * years begin in March, eras have 400 years (146097 days), day 0 is 1970-01-01. */
+/* Calendar of the proleptic Gregorian calendar, UTC. Our own instead of gmtime_r, which takes the
+ * lock of the time zone tables. Both ways after Hinnant, "chrono-compatible low-level date
+ * algorithms": years begin in March, eras have 400 years (146097 days), day 0 is 1970-01-01. */
 struct civil {
     int year, month, day, hour, minute, second, weekday; /* weekday 0 = Thursday, that of day 0 */
 };
@@ -201,6 +203,7 @@ bool dm_time_from_iso(dm_view text, dm_time *ret_wall)
         return false;
     if (month < 1 || day < 1 || day > days_in_month(year, month))
         return false;
-    int64_t seconds = days_of(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
+    int64_t seconds =
+        days_of(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
     return !__builtin_mul_overflow(seconds, DM_SEC, ret_wall); /* years 1677 to 2262 fit */
 }

@@ -5,9 +5,11 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 static const struct dm_err_info table[ERR_COUNT_] = {
     [ERR_NONE] = {"NONE", 200, {"", 0}, {"", 0}},
-#define DM_ERROR(id, status, code, sentence) \
+#define DM_ERROR(id, status, code, sentence)                                                       \
     [ERR_##id] = {#id, status, {code, sizeof(code) - 1}, {sentence, sizeof(sentence) - 1}},
 #include "base/errors.def"
 #undef DM_ERROR

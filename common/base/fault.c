@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "base/view.h"
 
+#include "base/poison.h"
+
 /* What a shell reports for a process ended by SIGKILL: the test expects a crash, not an exit. */
 enum { EXIT_AS_KILLED = 137 };
 

@@ -6,12 +6,14 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-#define HASH_FUNCTION(key, len, ret) \
+#define HASH_FUNCTION(key, len, ret)                                                               \
     ((ret) = (unsigned)dm_view_hash(dm_view_make((const char *)(key), (len)), 0))
 #define uthash_malloc(size) dm_mem_alloc(size)
 #define uthash_free(ptr, size) dm_mem_free(ptr)
 #define uthash_bzero(ptr, size) memset((ptr), 0, (size))
 #include <uthash.h>
+
+#include "base/poison.h"
 
 struct entry {
     UT_hash_handle hh;

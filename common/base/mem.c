@@ -7,6 +7,9 @@
 #include "base/assert.h"
 #include "base/fault.h"
 
+#define DM_POISON_NOT_HEAP
+#include "base/poison.h"
+
 /* One shared counter is enough: the steady state of a request does not come here at all. */
 static _Atomic uint64_t allocations;
 

@@ -1,6 +1,5 @@
 #include "base/metrics.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -10,6 +9,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/metrics_process.h"
+
+#include "base/poison.h"
 
 enum {
     CACHE_LINE = 64,
@@ -31,9 +32,9 @@ struct family {
 
 struct dm_metric {
     const struct family *family;
-    char *memory;      /* what the cells were carved from */
-    cell *cells;       /* cache-line aligned: shards * stride */
-    size_t stride;     /* cells from one shard to the next, whole cache lines */
+    char *memory;  /* what the cells were carved from */
+    cell *cells;   /* cache-line aligned: shards * stride */
+    size_t stride; /* cells from one shard to the next, whole cache lines */
     size_t n_shards;
     _Atomic uint64_t set_bits; /* gauges: the double of dm_metric_set */
 };
@@ -105,7 +106,7 @@ static struct family *family_get(struct dm_metrics *m, enum dm_metric_kind kind,
     for (size_t i = 0; i < n_buckets; i++) {
         DM_REQUIRE(i == 0 || buckets[i] > buckets[i - 1]);
         f->bounds[i] = buckets[i];
-        f->bounds_ns[i] = llround(buckets[i] * (double)DM_SEC);
+        f->bounds_ns[i] = (int64_t)(buckets[i] * (double)DM_SEC + 0.5);
     }
     f->series = dm_map_new(series_free);
     dm_map_put(m->families, dm_view_of(name), f);
@@ -255,7 +256,7 @@ int64_t dm_metric_value(const struct dm_metric *s)
     case DM_COUNTER:
         return sum_of(s, 0);
     case DM_GAUGE:
-        return llround(gauge_of(s));
+        return (int64_t)gauge_of(s);
     case DM_HISTOGRAM:
         for (size_t i = 0; i <= s->family->n_buckets; i++)
             count += sum_of(s, 1 + i);
@@ -266,11 +267,11 @@ int64_t dm_metric_value(const struct dm_metric *s)
 
 static void add_number(struct dm_buf *out, double n)
 {
-    if (isnan(n))
+    if (__builtin_isnan(n))
         dm_buf_add(out, DM_LIT("NaN"));
-    else if (isinf(n))
+    else if (__builtin_isinf(n))
         dm_buf_add(out, n > 0 ? DM_LIT("+Inf") : DM_LIT("-Inf"));
-    else if (n == rint(n) && fabs(n) < 1e15)
+    else if (n > -1e15 && n < 1e15 && n == (double)(int64_t)n)
         dm_buf_add_i64(out, (int64_t)n);
     else
         dm_buf_addf(out, "%.15g", n);

@@ -30,7 +30,7 @@ void dm_metric_label(struct dm_buf *labels, const char *key, dm_view value);
 void dm_metric_add(struct dm_metric *s, size_t shard, int64_t by);     /* counters (by >= 0), gauges */
 void dm_metric_set(struct dm_metric *s, double value);                 /* gauges: whole process */
 void dm_metric_observe(struct dm_metric *s, size_t shard, int64_t ns); /* histograms */
-int64_t dm_metric_value(const struct dm_metric *s); /* sum of shards; histogram: count */
+int64_t dm_metric_value(const struct dm_metric *s); /* sum of shards; histogram: count; gauge: whole part */
 /* HELP and TYPE once per name, then its series, in order of registration; then the standard process_*
  * metrics, read from the system at that moment. */
 void dm_metrics_write(struct dm_metrics *m, struct dm_buf *out);

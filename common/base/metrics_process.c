@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 
+#include "base/poison.h"
+
 enum {
     PROC_TEXT = 1024,    /* /proc/self/stat has about 350 bytes */
     STAT_START_TIME = 22 /* proc(5): number of the field in /proc/self/stat */

@@ -5,14 +5,16 @@
 #include "base/mem.h"
 #include "base/redact_names.h"
 
+#include "base/poison.h"
+
 #define MASK DM_LIT("[REDACTED]")
 
 enum {
-    TOKEN_MIN = 20,      /* operations.md §8.6: a shorter "token" is a word */
-    SK_KEY_MIN = 32,     /* "sk-" and at least so many characters */
-    HEX_MIN = 32,        /* 128 bits */
-    BEARER_MIN = 16,     /* "Bearer" and a blank in free text: shorter is prose */
-    PEM_LABEL_MAX = 64   /* "-----BEGIN ENCRYPTED PRIVATE KEY-----" has 37 */
+    TOKEN_MIN = 20,    /* operations.md §8.6: a shorter "token" is a word */
+    SK_KEY_MIN = 32,   /* "sk-" and at least so many characters */
+    HEX_MIN = 32,      /* 128 bits */
+    BEARER_MIN = 16,   /* "Bearer" and a blank in free text: shorter is prose */
+    PEM_LABEL_MAX = 64 /* "-----BEGIN ENCRYPTED PRIVATE KEY-----" has 37 */
 };
 
 /* The pass over one text: at is the next byte to read, copied the first not yet in out. */
@@ -113,8 +115,8 @@ static bool stops(dm_view in, size_t at, unsigned stop)
     }
 }
 
-/* End of an unquoted value. Inside a JSON string a backslash and what follows are one unit: the escapes
- * of CR, LF (and tab, where blanks count) end a line as the bytes would. */
+/* End of an unquoted value. Inside a JSON string a backslash and what follows are one unit: the
+ * escapes of CR, LF (and tab, where blanks count) end a line as the bytes would. */
 static size_t bare_end(const struct pass *p, size_t at, unsigned stop)
 {
     dm_view in = p->in;
@@ -134,7 +136,8 @@ static size_t bare_end(const struct pass *p, size_t at, unsigned stop)
 }
 
 /* End of a quoted value that begins at `at`: the quote that has `depth` backslashes before it (0 in
- * plain text and JSON, 1 in JSON within a JSON string, then 3, ...), or where the string around it ends. */
+ * plain text and JSON, 1 in JSON within a JSON string, then 3, ...), or where the string around it
+ * ends. */
 static size_t quoted_end(const struct pass *p, size_t at, char quote, size_t depth)
 {
     dm_view in = p->in;
@@ -226,11 +229,11 @@ static unsigned stop_of(dm_view in, size_t value, enum dm_secret_name name, bool
     return name == DM_NAME_HEADER ? STOP_SEMICOLON : STOP_BLANK | STOP_AMPERSAND;
 }
 
-/* Whether `quote`, with `depth` backslashes before it, opens a value, and is not the end of the JSON
- * string around us. The value of a header may hold quotes of its own, so there only a quoted name
- * makes the quotes count: "Cookie": "a=1" but not Cookie: "a"=1. */
-static bool opens_quote(const struct pass *p, enum dm_secret_name name, size_t separator, char quote,
-                        size_t depth)
+/* Whether `quote`, with `depth` backslashes before it, opens a value, and is not the end of the
+ * JSON string around us. The value of a header may hold quotes of its own, so there only a quoted
+ * name makes the quotes count: "Cookie": "a=1" but not Cookie: "a"=1. */
+static bool opens_quote(const struct pass *p, enum dm_secret_name name, size_t separator,
+                        char quote, size_t depth)
 {
     size_t at = separator;
     if ((quote != '"' && quote != '\'') || (p->in_string && quote == '"' && depth % 2 == 0))
@@ -255,7 +258,8 @@ static size_t pem_body(dm_view in, size_t at)
     return 0;
 }
 
-/* Keeps the two marker lines. Without an end marker the rest of the text, or of its string, goes. */
+/* Keeps the two marker lines. Without an end marker the rest of the text, or of its string, goes.
+ */
 static void mask_pem(struct pass *p, size_t body)
 {
     size_t at = body;
@@ -280,12 +284,13 @@ static void mask_value(struct pass *p, enum dm_secret_name name, size_t width)
     bool quoted = opens_quote(p, name, separator, quote, depth);
     size_t value = skip_scheme(in, quoted ? at + depth + 1 : at);
 
-    if (pem_body(in, value) != 0 ||
-        (name == DM_NAME_TOKEN && !query && run_end(in, value, is_token_char) - value < TOKEN_MIN)) {
+    if (pem_body(in, value) != 0 || (name == DM_NAME_TOKEN && !query &&
+                                     run_end(in, value, is_token_char) - value < TOKEN_MIN)) {
         p->at = separator + width; /* the other rules look at it */
     } else if (quoted) {
         mask(p, value, quoted_end(p, value, quote, depth), MASK);
-        /* the closing quote of an outermost string is passed here, unseen by the tracking of strings */
+        /* the closing quote of an outermost string is passed here, unseen by the tracking of
+         * strings */
         if (p->json && !p->in_string && byte_at(in, p->at) == '"')
             p->at++;
     } else if (p->json && !p->in_string) {
@@ -316,8 +321,8 @@ static bool mask_user_info(struct pass *p)
     return true;
 }
 
-/* Three base64url parts, the first two beginning with eyJ, which is '{"' encoded. `end` is where the run
- * of base64url characters ends that p->at is in. */
+/* Three base64url parts, the first two beginning with eyJ, which is '{"' encoded. `end` is where
+ * the run of base64url characters ends that p->at is in. */
 static bool mask_jwt(struct pass *p, size_t end)
 {
     dm_view in = p->in;
@@ -346,7 +351,8 @@ static void on_word(struct pass *p)
         size_t body = pem_body(in, end - DM_LIT("-----BEGIN").len);
         if (body != 0)
             mask_pem(p, body);
-    } else if (dm_view_eq_nocase(word, DM_LIT("Bearer")) || dm_view_eq_nocase(word, DM_LIT("Basic"))) {
+    } else if (dm_view_eq_nocase(word, DM_LIT("Bearer")) ||
+               dm_view_eq_nocase(word, DM_LIT("Basic"))) {
         size_t token_end = run_end(in, end + 1, is_token_char);
         if (token_end - (end + 1) >= BEARER_MIN)
             mask(p, end + 1, token_end, MASK);
@@ -370,7 +376,8 @@ static void on_byte(struct pass *p)
             on_separator(p, 1);
     } else if (c == '=') {
         on_separator(p, 1);
-    } else if (c == '%' && (at_word(p->in, p->at, DM_LIT("%3D")) || at_word(p->in, p->at, DM_LIT("%3A")))) {
+    } else if (c == '%' &&
+               (at_word(p->in, p->at, DM_LIT("%3D")) || at_word(p->in, p->at, DM_LIT("%3A")))) {
         on_separator(p, 3);
     } else if (is_base64url(c)) {
         on_word(p);

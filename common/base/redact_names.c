@@ -5,32 +5,27 @@
 #include "base/mem.h"
 #include "base/redact.h"
 
+#include "base/poison.h"
+
 enum {
     NAME_MAX_LETTERS = 24, /* more than the longest name has */
     SKIP_MAX = 8           /* quotes, brackets, blanks between a name and its separator */
 };
 
-/* Without separators; a longer name that ends like one of these is one too: x_access_token, newPassword */
+/* Without separators; a longer name that ends like one of these is one too: x_access_token,
+ * newPassword */
 static const struct {
     dm_view letters;
     enum dm_secret_name kind;
 } names[] = {
-    {{"authorization", 13}, DM_NAME_HEADER},
-    {{"apikey", 6}, DM_NAME_HEADER},
-    {{"apisecret", 9}, DM_NAME_HEADER},
-    {{"cookie", 6}, DM_NAME_COOKIE},
-    {{"accesstoken", 11}, DM_NAME_FIELD},
-    {{"refreshtoken", 12}, DM_NAME_FIELD},
-    {{"idtoken", 7}, DM_NAME_FIELD},
-    {{"csrftoken", 9}, DM_NAME_FIELD},
-    {{"agenttoken", 10}, DM_NAME_FIELD},
-    {{"prometheustoken", 15}, DM_NAME_FIELD},
-    {{"password", 8}, DM_NAME_FIELD},
-    {{"passwd", 6}, DM_NAME_FIELD},
-    {{"secret", 6}, DM_NAME_FIELD},
-    {{"sessionid", 9}, DM_NAME_FIELD},
-    {{"signature", 9}, DM_NAME_FIELD},
-    {{"signature256", 12}, DM_NAME_FIELD},
+    {{"authorization", 13}, DM_NAME_HEADER}, {{"apikey", 6}, DM_NAME_HEADER},
+    {{"apisecret", 9}, DM_NAME_HEADER},      {{"cookie", 6}, DM_NAME_COOKIE},
+    {{"accesstoken", 11}, DM_NAME_FIELD},    {{"refreshtoken", 12}, DM_NAME_FIELD},
+    {{"idtoken", 7}, DM_NAME_FIELD},         {{"csrftoken", 9}, DM_NAME_FIELD},
+    {{"agenttoken", 10}, DM_NAME_FIELD},     {{"prometheustoken", 15}, DM_NAME_FIELD},
+    {{"password", 8}, DM_NAME_FIELD},        {{"passwd", 6}, DM_NAME_FIELD},
+    {{"secret", 6}, DM_NAME_FIELD},          {{"sessionid", 9}, DM_NAME_FIELD},
+    {{"signature", 9}, DM_NAME_FIELD},       {{"signature256", 12}, DM_NAME_FIELD},
     {{"token", 5}, DM_NAME_TOKEN}, /* last: the longer ones ending in it go first */
 };
 

@@ -4,6 +4,8 @@
 
 #include "base/mem.h"
 
+#include "base/poison.h"
+
 void dm_secret_set(struct dm_secret *s, dm_view bytes)
 {
     unsigned char *copy = NULL;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/poison.h"
+
 static unsigned char lower(char c)
 {
     unsigned char u = (unsigned char)c;
@@ -36,7 +38,8 @@ bool dm_view_starts(dm_view v, dm_view prefix)
 
 bool dm_view_ends(dm_view v, dm_view suffix)
 {
-    return v.len >= suffix.len && dm_view_eq(dm_view_sub(v, v.len - suffix.len, suffix.len), suffix);
+    return v.len >= suffix.len &&
+           dm_view_eq(dm_view_sub(v, v.len - suffix.len, suffix.len), suffix);
 }
 
 int dm_view_cmp(dm_view a, dm_view b)

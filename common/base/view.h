@@ -45,5 +45,6 @@ bool dm_parse_i64(dm_view v, int64_t min, int64_t max, int64_t *ret);
 bool dm_parse_hex_u64(dm_view v, uint64_t max, uint64_t *ret);
 bool dm_parse_f64(dm_view v, double *ret); /* plain decimal with optional fraction and exponent; finite */
 bool dm_utf8_valid(dm_view v);             /* no overlongs, no surrogates, up to U+10FFFF */
+size_t dm_utf8_step(dm_view v, size_t at); /* bytes of the well-formed code point at `at` < len; 0: none */
 size_t dm_utf8_count(dm_view v);           /* code points; v must be valid */
 dm_view dm_utf8_cut(dm_view v, size_t max_points); /* at most so many code points */

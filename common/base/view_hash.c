@@ -5,6 +5,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 /* SipHash-1-3 (Aumasson, Bernstein; one round per block, three at the end: what hash tables of Rust
  * and Python use). The key is drawn once per process, so nobody outside can make keys collide. */
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/poison.h"
+
 /* Longest decimal fraction taken: more digits than a double holds say nothing more, and the bytes
  * are copied to the stack. */
 enum { NUMBER_TEXT_MAX = 512 };
@@ -45,7 +47,8 @@ bool dm_parse_i64(dm_view v, int64_t min, int64_t max, int64_t *ret)
     bool negative = v.len > 0 && v.ptr[0] == '-';
     uint64_t size;
     /* the magnitude of INT64_MIN is one more than INT64_MAX */
-    if (!dm_parse_u64(negative ? dm_view_sub(v, 1, v.len) : v, (uint64_t)INT64_MAX + negative, &size))
+    if (!dm_parse_u64(negative ? dm_view_sub(v, 1, v.len) : v, (uint64_t)INT64_MAX + negative,
+                      &size))
         return false;
     int64_t n = negative ? (int64_t)(0 - size) : (int64_t)size;
     if (n < min || n > max)

@@ -1,7 +1,9 @@
 #include "base/view.h"
 
-/* Length of the sequence at v[at] when it is well-formed (RFC 3629 §4), else 0. */
-static size_t sequence_at(dm_view v, size_t at)
+#include "base/poison.h"
+
+/* Well-formed as in RFC 3629 §4. */
+size_t dm_utf8_step(dm_view v, size_t at)
 {
     const unsigned char *p = (const unsigned char *)v.ptr + at;
     size_t left = v.len - at;
@@ -39,7 +41,7 @@ static size_t sequence_at(dm_view v, size_t at)
 bool dm_utf8_valid(dm_view v)
 {
     for (size_t at = 0; at < v.len;) {
-        size_t len = sequence_at(v, at);
+        size_t len = dm_utf8_step(v, at);
         if (len == 0)
             return false;
         at += len;
