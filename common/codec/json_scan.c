@@ -22,7 +22,7 @@ enum state {
 
 /* Pairwise comparison up to here, sorting above: most objects are small. */
 enum { FEW_MEMBERS = 16 };
-/* Names whose unescaped form is hashed on the stack; longer ones take a heap buffer. */
+/* Names up to here are unescaped on the stack; longer ones, with escapes, take the heap. */
 enum { NAME_ON_STACK = 256 };
 
 static const size_t ARRAY_MARK = SIZE_MAX;
@@ -35,6 +35,20 @@ static enum dm_json_token fault(struct dm_json_scan *s, enum dm_code code, const
         s->reason_ = reason;
     }
     return DM_JSON_TOKEN_FAULT;
+}
+
+/* Eight bytes at a time: most texts are, and need no closer look. */
+static bool is_ascii(dm_view text)
+{
+    uint64_t high = 0, word = 0;
+    size_t at = 0;
+    for (; text.len - at >= sizeof(word); at += sizeof(word)) {
+        memcpy(&word, text.ptr + at, sizeof(word));
+        high |= word;
+    }
+    for (; at < text.len; at++)
+        high |= (unsigned char)text.ptr[at];
+    return (high & 0x8080808080808080u) == 0;
 }
 
 void dm_json_scan_init(struct dm_json_scan *s, dm_view text, const struct dm_json_limits *limits)
@@ -56,7 +70,7 @@ void dm_json_scan_init(struct dm_json_scan *s, dm_view text, const struct dm_jso
     s->names_ = s->few_;
     if (text.len > s->limits_.max_bytes)
         fault(s, DM_LIMIT, "text too long");
-    else if (!dm_utf8_valid(text))
+    else if (!is_ascii(text) && !dm_utf8_valid(text))
         fault(s, DM_INVALID, "not UTF-8");
 }
 
@@ -236,19 +250,6 @@ static enum dm_json_token scan_value(struct dm_json_scan *s, dm_view *ret_raw)
     }
 }
 
-/* Keyed hash of the unescaped name, so equal names meet however they are written. */
-static uint64_t name_hash(const struct dm_json_scan *s, dm_view raw)
-{
-    if (!s->escaped_)
-        return dm_view_hash(raw, 0);
-    char small[NAME_ON_STACK];
-    char *text = raw.len <= sizeof(small) ? small : dm_mem_alloc(raw.len);
-    uint64_t hash = dm_view_hash(dm_view_make(text, dm_json_unescape(raw, text)), 0);
-    if (text != small)
-        dm_mem_free(text);
-    return hash;
-}
-
 static void remember_name(struct dm_json_scan *s, dm_view raw)
 {
     if (s->n_names_ == s->size_names_) {
@@ -261,18 +262,41 @@ static void remember_name(struct dm_json_scan *s, dm_view raw)
         }
         s->size_names_ = size;
     }
-    s->names_[s->n_names_++] = (struct dm_json_scan_name){name_hash(s, raw), raw};
+    s->names_[s->n_names_++] = (struct dm_json_scan_name){raw, 0, s->escaped_};
 }
 
-/* Exact comparison behind an equal 64-bit hash. Rare, so it may allocate. */
-static bool names_equal(dm_view a, dm_view b)
+/* Calls for the unescaped form: on the stack when it surely fits, else on the heap. */
+static char *unescaped_place(dm_view raw, char small[NAME_ON_STACK])
 {
-    char *text_a = dm_mem_alloc(a.len + 1);
-    char *text_b = dm_mem_alloc(b.len + 1);
-    bool equal = dm_view_eq(dm_view_make(text_a, dm_json_unescape(a, text_a)),
-                            dm_view_make(text_b, dm_json_unescape(b, text_b)));
-    dm_mem_free(text_a);
-    dm_mem_free(text_b);
+    return raw.len <= NAME_ON_STACK ? small : dm_mem_alloc(raw.len);
+}
+
+/* Of the unescaped name, so equal names meet however they are written. Keyed: nobody can aim. */
+static uint64_t hash_name(const struct dm_json_scan_name *n)
+{
+    if (!n->escaped_)
+        return dm_view_hash(n->raw_, 0);
+    char small[NAME_ON_STACK];
+    char *text = unescaped_place(n->raw_, small);
+    uint64_t hash = dm_view_hash(dm_view_make(text, dm_json_unescape(n->raw_, text)), 0);
+    if (text != small)
+        dm_mem_free(text);
+    return hash;
+}
+
+static bool names_equal(const struct dm_json_scan_name *a, const struct dm_json_scan_name *b)
+{
+    if (!a->escaped_ && !b->escaped_)
+        return dm_view_eq(a->raw_, b->raw_);
+    char small_a[NAME_ON_STACK], small_b[NAME_ON_STACK];
+    char *text_a = unescaped_place(a->raw_, small_a);
+    char *text_b = unescaped_place(b->raw_, small_b);
+    bool equal = dm_view_eq(dm_view_make(text_a, dm_json_unescape(a->raw_, text_a)),
+                            dm_view_make(text_b, dm_json_unescape(b->raw_, text_b)));
+    if (text_a != small_a)
+        dm_mem_free(text_a);
+    if (text_b != small_b)
+        dm_mem_free(text_b);
     return equal;
 }
 
@@ -283,20 +307,19 @@ static int by_hash(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether two of the n names are the same: pairs while they are few, sorted neighbours above. */
+/* Whether two of the n names are the same: every pair while they are few; above, they are sorted by hash
+ * and only those with equal hashes are compared. */
 static bool has_duplicate(struct dm_json_scan_name *names, size_t n)
 {
     bool sorted = n > FEW_MEMBERS;
+    for (size_t i = 0; sorted && i < n; i++)
+        names[i].hash_ = hash_name(&names[i]);
     if (sorted)
         qsort(names, n, sizeof(*names), by_hash);
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = i + 1; k < n; k++) {
-            if (names[i].hash_ == names[k].hash_) {
-                if (names_equal(names[i].raw_, names[k].raw_))
-                    return true;
-            } else if (sorted) {
-                break;
-            }
+        for (size_t k = i + 1; k < n && names[k].hash_ == names[i].hash_; k++) {
+            if (names_equal(&names[i], &names[k]))
+                return true;
         }
     }
     return false;

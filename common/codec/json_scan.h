@@ -29,8 +29,9 @@ enum dm_json_token {
 };
 
 struct dm_json_scan_name {
-    uint64_t hash_;
     dm_view raw_;
+    uint64_t hash_; /* 0 until an object turns out to have many members */
+    bool escaped_;
 };
 
 struct dm_json_scan {

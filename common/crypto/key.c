@@ -72,6 +72,8 @@ void dm_key_set_secret(struct dm_key *k, dm_view secret)
 
 void dm_key_done(struct dm_key *k)
 {
+    EVP_PKEY_CTX_free(k->verify);
+    k->verify = NULL;
     EVP_PKEY_free(k->pkey); /* OpenSSL wipes the private numbers */
     k->pkey = NULL;
     dm_hmac_key_done(&k->hmac);
@@ -128,6 +130,20 @@ static const char *check_kind(enum dm_jwt_alg alg, const EVP_PKEY *pkey)
     return NULL;
 }
 
+/* A context ready to sign or verify a SHA-256 digest. NULL only when OpenSSL refuses the key. */
+static EVP_PKEY_CTX *operation(const struct dm_key *k, int (*init)(EVP_PKEY_CTX *))
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
+    bool ok = ctx != NULL && init(ctx) == 1 &&
+              EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
+              (k->alg != DM_JWT_RS256 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1);
+    if (!ok) {
+        EVP_PKEY_CTX_free(ctx);
+        ctx = NULL;
+    }
+    return ctx;
+}
+
 const char *dm_key_set_pem(struct dm_key *k, dm_view private_pem, dm_view public_pem)
 {
     DM_REQUIRE(!algs[k->alg].hmac && k->pkey == NULL);
@@ -152,21 +168,8 @@ const char *dm_key_set_pem(struct dm_key *k, dm_view private_pem, dm_view public
     k->pkey = whole != NULL ? whole : half;
     if (whole != NULL)
         EVP_PKEY_free(half);
-    return NULL;
-}
-
-/* A context ready to sign or verify a SHA-256 digest. NULL only when OpenSSL refuses the key. */
-static EVP_PKEY_CTX *operation(const struct dm_key *k, int (*init)(EVP_PKEY_CTX *))
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
-    bool ok = ctx != NULL && init(ctx) == 1 &&
-              EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
-              (k->alg != DM_JWT_RS256 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1);
-    if (!ok) {
-        EVP_PKEY_CTX_free(ctx);
-        ctx = NULL;
-    }
-    return ctx;
+    k->verify = operation(k, EVP_PKEY_verify_init);
+    return k->verify == NULL ? "OpenSSL refuses this key" : NULL;
 }
 
 /* r||s to DER. 0 when it is no such pair. */
@@ -206,7 +209,7 @@ static bool verify_pkey(const struct dm_key *k, dm_view data, dm_view signature)
     }
     if (sig_len == 0)
         return false;
-    EVP_PKEY_CTX *ctx = operation(k, EVP_PKEY_verify_init);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_dup(k->verify);
     bool ok = ctx != NULL && EVP_PKEY_verify(ctx, sig, sig_len, digest, digest_len) == 1;
     EVP_PKEY_CTX_free(ctx);
     ERR_clear_error(); /* a refused signature leaves entries in this thread's queue */

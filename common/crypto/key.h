@@ -13,6 +13,7 @@ struct dm_key {
     bool active, can_sign;
     struct dm_hmac_key hmac;
     struct evp_pkey_st *pkey;
+    struct evp_pkey_ctx_st *verify; /* ready; copied per call, since a context is one thread's */
 };
 
 dm_view dm_jwt_alg_name(enum dm_jwt_alg alg);            /* as in a token's header */
