@@ -12,7 +12,7 @@
 struct dm_http_client;
 struct dm_http_call;
 
-struct dm_http_server { /* where to: views live as long as the call */
+struct dm_http_server { /* where to: views live as long as the call, as do head and body of the ask */
     dm_view key;        /* pool name: "host:port" or the socket's path */
     dm_view host;
     uint16_t port;
@@ -57,7 +57,9 @@ struct dm_http_end_info {
     enum dm_http_end end;
     bool sent_any;     /* a byte of the request reached a socket (R5) */
     bool got_head;     /* on_head was given */
-    dm_time connect_took;
+    bool reused;       /* over a kept connection */
+    dm_time connect_took; /* 0 when reused */
+    const char *why;   /* static text for the log, "" when complete */
 };
 
 struct dm_http_handler {
@@ -75,6 +77,10 @@ struct dm_http_client_config {
     size_t max_connections, max_keepalive; /* this worker's share */
     dm_time keepalive_expiry;
     size_t max_head;                       /* bytes of an answer's head: 32768 */
+    /* Sees every resolved address before it is dialled; false refuses it. NULL: all are allowed. */
+    bool (*allow_address)(void *ctx, const struct dm_address *a);
+    void *allow_ctx;
+    const char *dns_servers;               /* "ip:port,..." instead of the system's; NULL: the system's */
     struct dm_metrics *metrics;
     size_t shard;
 };
@@ -82,11 +88,17 @@ struct dm_http_client_config {
 enum dm_code dm_http_client_new(const struct dm_http_client_config *c, struct dm_http_client **ret,
                                 struct dm_error *err) DM_MUST_USE;
 void dm_http_client_free(struct dm_http_client *c); /* ends calls that still run, without callbacks */
+/* New limits for connections opened or kept from now on (settings are hot). */
+void dm_http_client_limit(struct dm_http_client *c, size_t max_connections, size_t max_keepalive,
+                          dm_time keepalive_expiry);
 struct dm_http_call *dm_http_ask(struct dm_http_client *c, const struct dm_http_ask *ask,
                                  const struct dm_http_handler *h, void *ctx);
-/* Streamed request body: takes as much as its bounded buffer allows; 0 means wait for on_room. */
+/* Streamed request body: takes as much as its bounded buffer (DM_HTTP_BUFFER) allows; less than all means
+ * wait for on_room, which does not come any more once the upstream refused the rest by an early answer.
+ * Bytes leave together at the end of the turn, or when the buffer is full. */
+enum { DM_HTTP_BUFFER = 64 * 1024 };
 size_t dm_http_push(struct dm_http_call *c, dm_view bytes);
 void dm_http_push_end(struct dm_http_call *c, const struct dm_fields *trailers);
-void dm_http_resume(struct dm_http_call *c);
+void dm_http_resume(struct dm_http_call *c); /* on_body comes again, later in this turn */
 const struct dm_fields *dm_http_trailers(struct dm_http_call *c); /* inside on_end of a complete call */
 void dm_http_cancel(struct dm_http_call *c); /* closes its connection; no callback follows */
