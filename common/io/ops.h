@@ -6,10 +6,13 @@
 #include "base/metrics.h"
 #include "io/exchange.h"
 
+enum { DM_OPS_WORKERS = 256 }; /* THREADS' upper bound */
+
 struct dm_ops { /* one per process; written by main, read by all workers */
     _Atomic bool ready, draining, degraded;
     _Atomic uint64_t generation;
-    _Atomic int64_t watchdog_mono; /* last turn of the slowest loop; 0: not watched */
+    _Atomic int64_t beats_[DM_OPS_WORKERS]; /* last sign of life of each worker's loop; 0: not watched */
+    const struct dm_clock *clock;  /* liveness: a beat older than 10 s is 503 (operations.md §8.1) */
     const char *mode;              /* "memory" or "redis" */
     enum dm_role role;
     dm_time started_wall;
@@ -19,6 +22,7 @@ struct dm_ops { /* one per process; written by main, read by all workers */
     void *ctx;
 };
 
+void dm_ops_beat(struct dm_ops *ops, size_t worker, dm_time now); /* by each worker, about once a second */
 bool dm_ops_owns(dm_view path); /* probe or /metrics path */
 /* Answers x if the path is one of ours; status_port: the METRICS_PORT rules for /metrics. */
 bool dm_ops_serve(struct dm_ops *ops, struct dm_exchange *x, dm_view path, bool status_port);

@@ -1,0 +1,267 @@
+#include "gateway/snapshot/principals.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/map.h"
+
+enum { REFETCH_MAX = 8 }; /* changes that may overtake one fetch; each needs a write on the platform */
+
+struct entry {
+    struct dm_link lru; /* most recently used first */
+    struct dm_policy_user *user;
+    dm_time fetched;
+};
+
+struct fetch { /* one name on its way, and all who wait for it */
+    struct gw_principals *owner;
+    struct dm_link link;
+    struct dm_live_wait wait;
+    struct dm_link waiters;
+    char *username;
+    dm_time deadline;
+    bool overtaken; /* a change named it meanwhile: what comes may be old */
+    unsigned again;
+};
+
+struct gw_principals {
+    struct dm_loop *loop;
+    struct dm_live *live;
+    struct dm_live_subscriber subscriber;
+    struct dm_map *entries;
+    struct dm_link lru;
+    struct dm_link fetches;
+    size_t max_entries;
+    dm_time ttl;
+};
+
+static void entry_free(void *value)
+{
+    struct entry *e = value;
+
+    dm_list_remove(&e->lru);
+    dm_policy_user_unref(e->user);
+    dm_mem_free(e);
+}
+
+static void drop(struct gw_principals *p, struct entry *e)
+{
+    dm_map_remove(p->entries, e->user->username);
+}
+
+static void keep(struct gw_principals *p, struct dm_policy_user *user)
+{
+    struct entry *e = DM_NEW(struct entry);
+
+    e->user = user;
+    e->fetched = dm_loop_now(p->loop);
+    dm_list_init(&e->lru);
+    dm_map_put(p->entries, user->username, e);
+    dm_list_add_head(&p->lru, &e->lru);
+    while (dm_map_count(p->entries) > p->max_entries && p->lru.prev != &e->lru)
+        drop(p, DM_CONTAINER_OF(p->lru.prev, struct entry, lru));
+}
+
+struct dm_policy_user *gw_principals_get(struct gw_principals *p, dm_view username)
+{
+    struct entry *e = dm_map_get(p->entries, username);
+
+    if (e == NULL)
+        return NULL;
+    if (dm_loop_now(p->loop) - e->fetched > p->ttl) {
+        drop(p, e);
+        return NULL;
+    }
+    if (p->lru.next != &e->lru) {
+        dm_list_remove(&e->lru);
+        dm_list_add_head(&p->lru, &e->lru);
+    }
+    return e->user;
+}
+
+/* --- fetching --- */
+
+static void fetch_free(struct fetch *f)
+{
+    dm_list_remove(&f->link);
+    dm_live_cancel(f->owner->live, &f->wait);
+    dm_mem_free(f->username);
+    dm_mem_free(f);
+}
+
+/* A waiter may ask again, cancel others or end its request in its callback: each is taken off first. */
+static void tell_all(struct fetch *f, enum dm_code code)
+{
+    struct dm_link *l;
+
+    while ((l = dm_list_pop(&f->waiters)) != NULL) {
+        struct gw_principals_wait *w = DM_CONTAINER_OF(l, struct gw_principals_wait, link_);
+
+        w->pending = false;
+        w->fn_(w, code);
+    }
+    fetch_free(f);
+}
+
+static enum dm_code build(const struct dm_live_object *objects, struct dm_policy_user **ret, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *user = NULL;
+    DM_DEFER(dm_json_freep) struct dm_json *subscriptions = NULL;
+    enum dm_code rc = dm_json_parse(objects[0].bytes, &dm_json_default, &user, err);
+
+    if (rc == DM_OK && objects[1].code == DM_OK)
+        rc = dm_json_parse(objects[1].bytes, &dm_json_default, &subscriptions, err);
+    return rc == DM_OK ? dm_policy_user_build(user, subscriptions, ret, err) : rc;
+}
+
+static void start(struct fetch *f);
+
+static void on_objects(struct dm_live_wait *w, const struct dm_live_object *objects, size_t n)
+{
+    struct fetch *f = DM_CONTAINER_OF(w, struct fetch, wait);
+    struct dm_policy_user *user = NULL;
+    struct dm_error err;
+
+    DM_REQUIRE(n == 2);
+    if (f->overtaken && f->again < REFETCH_MAX) {
+        f->again++;
+        start(f);
+        return;
+    }
+    if (f->overtaken || objects[0].code == DM_UNAVAILABLE || objects[1].code == DM_UNAVAILABLE) {
+        tell_all(f, DM_UNAVAILABLE);
+        return;
+    }
+    if (objects[0].code == DM_NOT_FOUND) {
+        tell_all(f, DM_NOT_FOUND);
+        return;
+    }
+    if (build(objects, &user, &err) != DM_OK) { /* not a verdict about the caller: our own data is broken */
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "policy.user.refused", DM_FC("id", f->username),
+               DM_FC("reason", err.text));
+        tell_all(f, DM_UNAVAILABLE);
+        return;
+    }
+    keep(f->owner, user);
+    tell_all(f, DM_OK);
+}
+
+static void start(struct fetch *f)
+{
+    const dm_view username = dm_view_of(f->username);
+    const dm_view wanted[2][2] = {{DM_LIT("user"), username}, {DM_LIT("subscription"), username}};
+
+    f->overtaken = false;
+    dm_live_ask_objects(f->owner->live, wanted, 2, f->deadline, &f->wait, on_objects);
+}
+
+static struct fetch *find_fetch(struct gw_principals *p, dm_view username)
+{
+    DM_LIST_EACH_SAFE(&p->fetches, l, next)
+    {
+        struct fetch *f = DM_CONTAINER_OF(l, struct fetch, link);
+        if (dm_view_eq(dm_view_of(f->username), username))
+            return f;
+    }
+    return NULL;
+}
+
+void gw_principals_ask(struct gw_principals *p, dm_view username, dm_time deadline, struct gw_principals_wait *w,
+                       gw_principals_fn fn)
+{
+    struct fetch *f = find_fetch(p, username);
+    bool fresh = f == NULL;
+
+    if (fresh) {
+        f = DM_NEW(struct fetch);
+        f->owner = p;
+        f->username = dm_mem_text(username);
+        f->deadline = deadline;
+        dm_list_init(&f->waiters);
+        dm_list_add_tail(&p->fetches, &f->link);
+    }
+    w->fn_ = fn;
+    w->pending = true;
+    dm_list_add_tail(&f->waiters, &w->link_);
+    if (fresh)
+        start(f);
+}
+
+void gw_principals_cancel(struct gw_principals *p, struct gw_principals_wait *w)
+{
+    (void)p;
+    if (!w->pending)
+        return;
+    w->pending = false;
+    dm_list_remove(&w->link_);
+}
+
+/* --- changes --- */
+
+static void on_change(struct dm_live_subscriber *s, uint64_t generation, const struct dm_live_change *changes,
+                      size_t n)
+{
+    struct gw_principals *p = DM_CONTAINER_OF(s, struct gw_principals, subscriber);
+
+    (void)generation;
+    for (size_t i = 0; i < n; i++) {
+        struct fetch *f;
+
+        if (!dm_view_eq(changes[i].kind, DM_LIT("user")) && !dm_view_eq(changes[i].kind, DM_LIT("subscription")))
+            continue;
+        dm_map_remove(p->entries, changes[i].id);
+        f = find_fetch(p, changes[i].id);
+        if (f != NULL)
+            f->overtaken = true;
+    }
+}
+
+/* --- birth and end --- */
+
+struct gw_principals *gw_principals_new(struct dm_loop *loop, struct dm_live *live, size_t max_entries,
+                                        dm_time ttl)
+{
+    struct gw_principals *p = DM_NEW(struct gw_principals);
+
+    p->loop = loop;
+    p->live = live;
+    p->entries = dm_map_new(entry_free);
+    p->max_entries = max_entries;
+    p->ttl = ttl;
+    dm_list_init(&p->lru);
+    dm_list_init(&p->fetches);
+    p->subscriber.on_change = on_change;
+    dm_live_subscribe(live, &p->subscriber);
+    return p;
+}
+
+void gw_principals_clear(struct gw_principals *p)
+{
+    while (!dm_list_empty(&p->lru))
+        drop(p, DM_CONTAINER_OF(p->lru.next, struct entry, lru));
+}
+
+void gw_principals_free(struct gw_principals *p)
+{
+    if (p == NULL)
+        return;
+    dm_live_unsubscribe(&p->subscriber);
+    DM_LIST_EACH_SAFE(&p->fetches, l, next)
+    {
+        struct fetch *f = DM_CONTAINER_OF(l, struct fetch, link);
+        DM_REQUIRE(dm_list_empty(&f->waiters));
+        fetch_free(f);
+    }
+    dm_map_free(p->entries);
+    dm_mem_free(p);
+}
+
+void gw_principals_limit(struct gw_principals *p, size_t max_entries, dm_time ttl)
+{
+    p->max_entries = max_entries;
+    p->ttl = ttl;
+}
+
+size_t gw_principals_count(const struct gw_principals *p)
+{
+    return dm_map_count(p->entries);
+}

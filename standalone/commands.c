@@ -1,0 +1,84 @@
+#include "standalone/commands.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+#include "base/buf.h"
+#include "io/probe.h"
+
+enum { TEXT_CAP = 1024 * 1024 }; /* all faults of one configuration, or all settings */
+
+extern char **environ;
+
+static void print_buf(FILE *f, const struct dm_buf *b)
+{
+    dm_view v = dm_buf_view(b);
+
+    fwrite(v.ptr, 1, v.len, f);
+}
+
+struct dm_settings *load_settings(const struct options *o)
+{
+    const struct dm_settings_input in = {.role = DM_ROLE_ALL,
+                                         .environ_ = (const char *const *)environ,
+                                         .config_file = o->config_file,
+                                         .force_env = o->env};
+    struct dm_settings *settings = NULL;
+    struct dm_buf faults, warnings;
+
+    dm_buf_init(&faults, TEXT_CAP);
+    dm_buf_init(&warnings, TEXT_CAP);
+    if (dm_settings_load(&in, &settings, &faults, &warnings) != DM_OK)
+        settings = NULL;
+    print_buf(stderr, &warnings);
+    print_buf(stderr, &faults);
+    dm_buf_done(&faults);
+    dm_buf_done(&warnings);
+    return settings;
+}
+
+int command_check_config(const struct options *o)
+{
+    struct dm_settings *settings = load_settings(o);
+
+    if (settings == NULL)
+        return EX_CONFIG;
+    puts("configuration is valid");
+    dm_settings_unref(settings);
+    return 0;
+}
+
+int command_print_settings(const struct options *o)
+{
+    struct dm_settings *settings = load_settings(o);
+    struct dm_buf text;
+
+    if (settings == NULL)
+        return EX_CONFIG;
+    dm_buf_init(&text, TEXT_CAP);
+    dm_settings_print(settings, o->json, &text);
+    print_buf(stdout, &text);
+    dm_buf_done(&text);
+    dm_settings_unref(settings);
+    return 0;
+}
+
+int command_healthcheck(const struct options *o)
+{
+    struct dm_settings *settings = load_settings(o);
+    int64_t port;
+    bool alive;
+
+    if (settings == NULL)
+        return EX_CONFIG;
+    port = settings->metrics_port != 0 ? settings->metrics_port : settings->port;
+    alive = dm_probe_ask((uint16_t)port, DM_LIT("/healthz"));
+    dm_settings_unref(settings);
+    return alive ? 0 : 1;
+}
+
+int command_version(const struct options *o)
+{
+    (void)o;
+    puts("doorman " DOORMAN_VERSION);
+    return 0;
+}

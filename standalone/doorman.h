@@ -1,0 +1,52 @@
+/* The whole process: what it is made of and how it lives. Main thread; the plane and the admin server have
+ * threads of their own. */
+#pragma once
+
+#include <limits.h>
+#include "admin/app.h"
+#include "gateway/plane.h"
+#include "gateway/snapshot/loader.h"
+#include "io/admin_server.h"
+#include "io/listener.h"
+#include "io/mailbox.h"
+#include "io/timer.h"
+#include "store/dump.h"
+
+struct doorman {
+    struct dm_settings *settings;
+    struct dm_keyset *keys;
+    struct dm_metrics *metrics;
+    struct dm_ops ops;
+    /* control: signals, the status port, shutdown */
+    struct dm_loop *control;
+    struct dm_mailbox *control_box;
+    struct dm_arena_pool *arenas;
+    struct dm_listener_limits_shared *status_limits;
+    struct dm_listener *status;
+    struct dm_io signals;
+    struct dm_timer step;         /* what shutdown waits for next */
+    struct dm_letter drained;     /* from the last worker */
+    bool stopping;
+    int exit_code;
+    /* data plane */
+    struct gw_snapshot_cell *cell;
+    struct gw_plane *plane;
+    struct gw_loader *loader;
+    /* stores, memory mode */
+    struct dm_live_memory *live_memory;
+    struct dm_live_admin *live_admin;
+    struct dm_documents *documents;
+    char *dump_path;
+    /* admin part */
+    struct adm_app *app;
+    struct dm_admin_server *server;
+    char socket_dir[64], socket_path[96];
+};
+
+/* shutdown.c: signals and the steps of operations.md §8.16 */
+bool doorman_watch_signals(struct doorman *d);
+void doorman_on_drained(void *ctx); /* a worker's thread */
+
+/* dump_job.c */
+bool doorman_restore(struct doorman *d); /* false: a sentence was logged, exit 78 */
+void doorman_dump(struct doorman *d);    /* blocking; logs what happened */

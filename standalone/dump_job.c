@@ -1,0 +1,82 @@
+/* The memory dump of the process: restored before anything is seeded, written on SIGUSR1 and at the end. */
+#include "base/log.h"
+#include "standalone/doorman.h"
+
+enum { NAME_CAP = 4096 };
+
+static struct dm_dump_config config_of(const struct doorman *d)
+{
+    return (struct dm_dump_config){.path = d->dump_path,
+                                   .key = &d->settings->mem_encryption_key,
+                                   .keep = (size_t)d->settings->mem_dump_keep,
+                                   .clock = &dm_clock_system};
+}
+
+static bool import(struct doorman *d, const struct dm_json *data, dm_view file, dm_view created_at)
+{
+    struct dm_error err;
+
+    if (dm_documents_memory_import(d->documents, data, &err) != DM_OK) {
+        DM_LOG(DM_LOG_CRITICAL, DM_VIEW_NONE, "memory.restore.failed", DM_F("file", file),
+               DM_FC("reason", err.text));
+        return false;
+    }
+    DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Memory mode: restored from dump", DM_F("file", file),
+           DM_F("created_at", created_at));
+    return true;
+}
+
+bool doorman_restore(struct doorman *d)
+{
+    struct dm_dump_config c = config_of(d);
+    DM_DEFER(dm_json_freep) struct dm_json *data = NULL;
+    struct dm_buf file, created_at;
+    struct dm_error err;
+    enum dm_code rc = DM_NOT_FOUND;
+    bool good = true;
+
+    dm_buf_init(&file, NAME_CAP);
+    dm_buf_init(&created_at, NAME_CAP);
+    if (!dm_secret_empty(c.key))
+        rc = dm_dump_restore(&c, &data, &file, &created_at, &err);
+    if (rc == DM_OK) {
+        good = import(d, data, dm_buf_view(&file), dm_buf_view(&created_at));
+    } else if (rc == DM_NOT_FOUND) {
+        DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Memory mode: no dump, fresh start");
+    } else {
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "memory.restore.failed", DM_FC("reason", err.text));
+        good = d->settings->mem_dump_ignore_errors;
+    }
+    dm_buf_done(&file);
+    dm_buf_done(&created_at);
+    return good;
+}
+
+static struct dm_metric *result_metric(struct doorman *d, bool good)
+{
+    return dm_metric_get(d->metrics, DM_COUNTER, "doorman_memory_dump_total",
+                         good ? "result=\"success\"" : "result=\"failure\"", "Memory dumps written", NULL, 0);
+}
+
+void doorman_dump(struct doorman *d)
+{
+    struct dm_dump_config c = config_of(d);
+    DM_DEFER(dm_json_freep) struct dm_json *data = NULL;
+    struct dm_buf file;
+    struct dm_error err;
+    bool good;
+
+    if (dm_secret_empty(c.key)) {
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "no memory dump: MEM_ENCRYPTION_KEY is not configured");
+        return;
+    }
+    dm_buf_init(&file, NAME_CAP);
+    data = adm_app_export(d->app);
+    good = dm_dump_write(&c, data, &file, &err) == DM_OK;
+    dm_metric_add(result_metric(d, good), 0, 1);
+    if (good)
+        DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "memory dump written", DM_F("file", dm_buf_view(&file)));
+    else
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "memory.dump.failed", DM_FC("reason", err.text));
+    dm_buf_done(&file);
+}

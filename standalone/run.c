@@ -1,0 +1,252 @@
+/* From settings to a serving process, and back: every part is born here, in the order of what needs what. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include "admin/services/seed.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "standalone/commands.h"
+#include "standalone/doorman.h"
+
+enum {
+    LETTERS = 64,           /* from workers to the control loop */
+    STATUS_CONNECTIONS = 64, /* scrapers and probes */
+    ADMIN_THREADS = 64,     /* admin handlers at once; more wait in the socket's backlog */
+    MEMORY_LOG_LINES = 50000, /* configuration.md §2.11 */
+    ARENA_CHUNK = 8 * 1024,
+    ARENA_KEEP = 4,
+    FAULTS_CAP = 64 * 1024
+};
+
+static bool fail(const struct dm_error *err, const char *what)
+{
+    DM_LOG(DM_LOG_CRITICAL, DM_VIEW_NONE, what, DM_FC("reason", err->text));
+    fprintf(stderr, "Failed to start server: Error: %s: %s\n", what, err->text);
+    return false;
+}
+
+static void start_log(const struct doorman *d, char *dir, char *file)
+{
+    const struct dm_settings *s = d->settings;
+    const struct dm_log_config config = {.level = (enum dm_log_level)s->log_level,
+                                         .json = s->log_format == DM_LOG_FORMAT_JSON,
+                                         .utc = s->log_use_utc,
+                                         .process = "doorman",
+                                         .dir = dir,
+                                         .file = s->log_file.len > 0 ? file : NULL,
+                                         .max_bytes = (size_t)s->log_max_bytes,
+                                         .backup_count = (int)s->log_backup_count,
+                                         .memory_lines = s->memory_log_enabled ? MEMORY_LOG_LINES : 0,
+                                         .fd = STDOUT_FILENO};
+
+    dm_log_start(&config);
+}
+
+static bool make_keys(struct doorman *d)
+{
+    const struct dm_settings *s = d->settings;
+    const struct dm_keyset_source source = {.jwt_keys = dm_secret_view(&s->jwt_keys),
+                                            .secret = dm_secret_view(&s->jwt_secret_key),
+                                            .private_pem = dm_secret_view(&s->jwt_private_key),
+                                            .public_pem = s->jwt_public_key};
+    struct dm_buf faults;
+    bool good;
+
+    dm_buf_init(&faults, FAULTS_CAP);
+    good = dm_keyset_build(&source, &d->keys, &faults) == DM_OK;
+    if (!good)
+        fprintf(stderr, "%.*s", DM_FMT(dm_buf_view(&faults)));
+    dm_buf_done(&faults);
+    return good;
+}
+
+static struct dm_live *live_of_loop(void *ctx, size_t worker, struct dm_loop *loop)
+{
+    struct doorman *d = ctx;
+
+    if (worker == 0) /* the state lives on the first worker's thread */
+        d->live_memory = dm_live_memory_new(loop);
+    return dm_live_memory_handle(d->live_memory, loop);
+}
+
+static void clear_caches(void *ctx)
+{
+    struct doorman *d = ctx;
+
+    gw_plane_forget(d->plane);
+}
+
+static bool make_plane(struct doorman *d)
+{
+    const struct dm_settings *s = d->settings;
+    struct dm_error err;
+    char *host = dm_mem_text(s->host);
+    const struct gw_plane_config config = {.n_workers = (size_t)s->threads,
+                                           .host = host,
+                                           .port = (uint16_t)s->port,
+                                           .cell = d->cell,
+                                           .settings = s,
+                                           .metrics = d->metrics,
+                                           .ops = &d->ops,
+                                           .clock = &dm_clock_system,
+                                           .live = live_of_loop,
+                                           .admin_socket = d->socket_path,
+                                           .is_admin = adm_owns_api_path,
+                                           .on_drained = doorman_on_drained,
+                                           .ctx = d};
+    d->host = host;
+    if (gw_plane_new(&config, &d->plane, &err) != DM_OK)
+        return fail(&err, "workers");
+    if (gw_plane_start(d->plane, &err) != DM_OK)
+        return fail(&err, "workers");
+    return true;
+}
+
+static bool make_admin(struct doorman *d)
+{
+    const struct adm_app_config app = {.settings = d->settings,
+                                       .keys = d->keys,
+                                       .documents = d->documents,
+                                       .live = d->live_admin,
+                                       .clock = &dm_clock_system,
+                                       .metrics = d->metrics,
+                                       .memory_mode = true,
+                                       .clear_caches = clear_caches,
+                                       .ctx = d};
+    struct dm_admin_server_config server = {.socket_path = d->socket_path,
+                                            .max_threads = ADMIN_THREADS,
+                                            .body_limit = adm_body_limit,
+                                            .handle = adm_handle};
+    struct dm_error err;
+
+    if (adm_app_start(&app, &d->app, &err) != DM_OK)
+        return fail(&err, "admin part");
+    server.app = d->app;
+    if (dm_admin_server_start(&server, &d->server, &err) != DM_OK)
+        return fail(&err, "admin server");
+    return true;
+}
+
+/* Private to this user: whoever may write here could speak to the admin part with any address it likes. */
+static bool make_socket_dir(struct doorman *d)
+{
+    snprintf(d->socket_dir, sizeof(d->socket_dir), "/tmp/doorman-XXXXXX");
+    if (mkdtemp(d->socket_dir) == NULL) {
+        perror("doorman: could not make a private directory under /tmp");
+        d->socket_dir[0] = '\0';
+        return false;
+    }
+    snprintf(d->socket_path, sizeof(d->socket_path), "%s/admin.sock", d->socket_dir);
+    return true;
+}
+
+static void make_stores(struct doorman *d)
+{
+    size_t n;
+    const struct dm_documents_unique *uniques = adm_uniques(&n);
+
+    d->documents = dm_documents_memory_new(uniques, n);
+    d->dump_path = dm_mem_text(d->settings->mem_dump_path);
+}
+
+static void status_head(void *app, struct dm_exchange *x)
+{
+    struct doorman *d = app;
+    dm_view path = dm_view_sub(x->head.target, 0, dm_view_find_byte(x->head.target, '?', 0));
+
+    if (!dm_ops_owns(path) || !dm_ops_serve(&d->ops, x, path, true))
+        dm_exchange_refuse(x, ERR_NOT_FOUND, DM_LIT("route"));
+}
+
+static const struct dm_settings *status_settings(void *app)
+{
+    struct doorman *d = app;
+
+    return d->settings;
+}
+
+static bool open_status(struct doorman *d)
+{
+    static const struct dm_exchange_handler handler = {.on_head = status_head};
+    const struct dm_listener_config config = {.loop = d->control,
+                                              .host = d->host,
+                                              .port = (uint16_t)d->settings->metrics_port,
+                                              .arenas = d->arenas,
+                                              .limits = d->status_limits,
+                                              .settings = status_settings,
+                                              .handler = &handler,
+                                              .app = d};
+    struct dm_error err;
+
+    if (d->settings->metrics_port == 0)
+        return true;
+    return dm_listener_open(&config, &d->status, &err) == DM_OK || fail(&err, "status port");
+}
+
+static bool open_ports(struct doorman *d)
+{
+    struct dm_error err;
+
+    if (gw_plane_listen(d->plane, &err) != DM_OK)
+        return fail(&err, "main port");
+    return open_status(d);
+}
+
+static void make_control(struct doorman *d)
+{
+    d->control = dm_loop_new(&dm_clock_system);
+    d->control_box = dm_mailbox_new(d->control, LETTERS);
+    d->arenas = dm_arena_pool_new(ARENA_CHUNK, ARENA_KEEP);
+    d->status_limits = dm_listener_limits_new(STATUS_CONNECTIONS);
+    d->metrics = dm_metrics_new((size_t)d->settings->threads + 1);
+    d->ops.mode = "memory";
+    d->ops.role = DM_ROLE_ALL;
+    d->ops.clock = &dm_clock_system;
+    d->ops.started_wall = dm_clock_wall(&dm_clock_system);
+    d->ops.metrics = d->metrics;
+}
+
+/* 0, or the exit code of the part that did not come up. */
+static int start(struct doorman *d)
+{
+    struct dm_error err;
+
+    make_control(d);
+    if (!doorman_watch_signals(d) || !make_socket_dir(d))
+        return EX_OSERR;
+    if (!make_keys(d))
+        return EX_CONFIG;
+    make_stores(d);
+    if (!doorman_restore(d))
+        return EX_CONFIG;
+    d->cell = gw_snapshot_cell_new(d->settings, d->keys);
+    if (!make_plane(d))
+        return EX_SOFTWARE;
+    if (gw_loader_attach(d->plane, d->cell, &d->ops, &d->loader, &err) != DM_OK)
+        return EX_SOFTWARE;
+    d->live_admin = dm_live_memory_admin(d->live_memory);
+    if (!make_admin(d))
+        return EX_SOFTWARE;
+    return open_ports(d) ? 0 : EX_UNAVAILABLE;
+}
+
+static void stop(struct doorman *d)
+{
+    if (d->plane != NULL)
+        gw_plane_drain_quietly(d->plane);
+    dm_admin_server_stop(d->server);
+    if (d->app != NULL && d->exit_code == 0)
+        doorman_dump(d);
+    adm_app_stop(d->app);
+}
+
+int command_run(const struct options *o)
+{
+    struct doorman d = {0};
+
+    (void)o;
+    return start(&d) + (stop(&d), 0);
+}
