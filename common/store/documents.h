@@ -1,19 +1,26 @@
-/* Documents of the admin: collections of JSON objects with a version each. Blocking: called only from the
- * admin's handler threads and offload jobs, never on a loop. Backends: memory, MongoDB. One contract suite
- * (tests/unit/store/documents_contract.h) runs against every backend.
- * Consistency: single-document atomicity, unique keys, version check on replace; no transactions. */
+/* Documents of the admin: collections of JSON objects with a version each. Blocking: called only
+ * from the admin's handler threads and offload jobs, never on a loop. Backends: memory, MongoDB.
+ * One contract suite (tests/unit/store/documents_contract.h) runs against every backend.
+ * Consistency: single-document atomicity, unique keys, version check on replace; no transactions.
+ */
 #pragma once
 
 #include "codec/json.h"
 
 struct dm_documents; /* a backend: function table inside */
 
-struct dm_documents_unique { /* one unique key: up to three top-level string fields */
+/* One unique key: up to three top-level string fields. A document in which one of them is absent or
+ * no string is not held to the key. */
+struct dm_documents_unique {
     const char *collection;
-    const char *fields[4]; /* NULL-ended */
+    const char *fields[5]; /* NULL-ended */
 };
 
-enum dm_filter_op { DM_FILTER_EQ = 0, DM_FILTER_NE, DM_FILTER_HAS /* array field holds the string */ };
+enum dm_filter_op {
+    DM_FILTER_EQ = 0,
+    DM_FILTER_NE,
+    DM_FILTER_HAS /* array field holds the string */
+};
 struct dm_filter { /* typed: never built from a client's object */
     const char *field;
     enum dm_filter_op op;
@@ -22,39 +29,49 @@ struct dm_filter { /* typed: never built from a client's object */
     int64_t num;
 };
 struct dm_query {
-    const struct dm_filter *filters; /* all must hold */
+    const struct dm_filter
+        *filters; /* all must hold; at most 8. NE holds where the field is absent */
     size_t n_filters;
-    const char *sort;  /* a top-level string field, bytewise ascending; NULL: insertion order */
+    const char *sort; /* a top-level string field, bytewise ascending, absent first, ties and NULL:
+                         insertion order */
     size_t skip, limit; /* limit 0: all (bounded by the backend at 1,000,000) */
 };
 
-/* ret_doc is owned by the caller. version: for replace. DM_UNAVAILABLE when the store does not answer. */
-enum dm_code dm_documents_find(struct dm_documents *d, const char *collection, const struct dm_filter *filters,
-                               size_t n_filters, struct dm_json **ret_doc, uint64_t *ret_version,
+/* ret_doc is owned by the caller. ret_version (may be NULL): for replace. DM_UNAVAILABLE when the
+ * store does not answer. */
+enum dm_code dm_documents_find(struct dm_documents *d, const char *collection,
+                               const struct dm_filter *filters, size_t n_filters,
+                               struct dm_json **ret_doc, uint64_t *ret_version,
                                struct dm_error *err) DM_MUST_USE; /* first match; DM_NOT_FOUND */
-enum dm_code dm_documents_list(struct dm_documents *d, const char *collection, const struct dm_query *q,
-                               struct dm_json **ret_array, struct dm_error *err) DM_MUST_USE;
-enum dm_code dm_documents_count(struct dm_documents *d, const char *collection, const struct dm_filter *filters,
-                                size_t n_filters, uint64_t *ret, struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_documents_list(struct dm_documents *d, const char *collection,
+                               const struct dm_query *q, struct dm_json **ret_array,
+                               struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_documents_count(struct dm_documents *d, const char *collection,
+                                const struct dm_filter *filters, size_t n_filters, uint64_t *ret,
+                                struct dm_error *err) DM_MUST_USE;
 /* DM_EXISTS when a unique key is taken. */
-enum dm_code dm_documents_insert(struct dm_documents *d, const char *collection, const struct dm_json *doc,
-                                 struct dm_error *err) DM_MUST_USE;
-/* Replaces the one match whose version is still `version`; DM_CONFLICT when it moved on, DM_NOT_FOUND. */
-enum dm_code dm_documents_replace(struct dm_documents *d, const char *collection, const struct dm_filter *key,
-                                  size_t n_key, uint64_t version, const struct dm_json *doc,
-                                  struct dm_error *err) DM_MUST_USE;
-enum dm_code dm_documents_delete(struct dm_documents *d, const char *collection, const struct dm_filter *filters,
-                                 size_t n_filters, uint64_t *ret_deleted, struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_documents_insert(struct dm_documents *d, const char *collection,
+                                 const struct dm_json *doc, struct dm_error *err) DM_MUST_USE;
+/* Replaces the one match whose version is still `version`; DM_CONFLICT when it moved on,
+ * DM_NOT_FOUND. */
+enum dm_code dm_documents_replace(struct dm_documents *d, const char *collection,
+                                  const struct dm_filter *key, size_t n_key, uint64_t version,
+                                  const struct dm_json *doc, struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_documents_delete(struct dm_documents *d, const char *collection,
+                                 const struct dm_filter *filters, size_t n_filters,
+                                 uint64_t *ret_deleted, struct dm_error *err) DM_MUST_USE;
 enum dm_code dm_documents_ping(struct dm_documents *d, struct dm_error *err) DM_MUST_USE;
 void dm_documents_free(struct dm_documents *d);
 
 /* Read, change, replace with the version check, again on DM_CONFLICT (at most 16 times). */
-typedef enum dm_code (*dm_documents_change_fn)(void *ctx, struct dm_json *doc, struct dm_error *err);
-enum dm_code dm_documents_update(struct dm_documents *d, const char *collection, const struct dm_filter *key,
-                                 size_t n_key, dm_documents_change_fn change, void *ctx,
-                                 struct dm_json **ret_doc, struct dm_error *err) DM_MUST_USE;
+typedef enum dm_code (*dm_documents_change_fn)(void *ctx, struct dm_json *doc,
+                                               struct dm_error *err);
+enum dm_code dm_documents_update(struct dm_documents *d, const char *collection,
+                                 const struct dm_filter *key, size_t n_key,
+                                 dm_documents_change_fn change, void *ctx, struct dm_json **ret_doc,
+                                 struct dm_error *err) DM_MUST_USE;
 
-#define DM_WHERE(f, v) \
+#define DM_WHERE(f, v)                                                                             \
     ((struct dm_filter){.field = (f), .op = DM_FILTER_EQ, .kind = DM_JSON_STRING, .str = (v)})
 
 /* In process. Documents are kept as compact JSON text, so 10,000 endpoints cost about 3 MB. */

@@ -1,8 +1,9 @@
-/* Live state: revocations, counters, policy objects, announcements. Always asynchronous: an ask is answered
- * later in the same or another turn of the asking loop, in every backend, memory included; the answer goes
- * to the wait the asker embedded, exactly once unless it was cancelled. Backends: memory (owned by one
- * loop), Redis; a test backend delays and reorders every completion. One contract suite for all
- * (tests/unit/store/live_contract.h). Loop thread only. Key names: gateway.md §27.1 (store/live_keys.h). */
+/* Live state: revocations, counters, policy objects, announcements. Always asynchronous: an ask is
+ * answered later in the same or another turn of the asking loop, in every backend, memory included;
+ * the answer goes to the wait the asker embedded, exactly once unless it was cancelled. Backends:
+ * memory (owned by one loop), Redis; a test backend delays and reorders every completion. One
+ * contract suite for all (tests/unit/store/live_contract.h). Loop thread only. Key names:
+ * gateway.md §27.1 (store/live_keys.h). */
 #pragma once
 
 #include "base/error.h"
@@ -15,58 +16,66 @@ struct dm_live_wait { /* embedded by the asker; cancel before freeing it */
     uint64_t ticket_;
     bool pending;
 };
-void dm_live_cancel(struct dm_live *l, struct dm_live_wait *w); /* no answer will come; not pending: fine */
+void dm_live_cancel(struct dm_live *l,
+                    struct dm_live_wait *w); /* no answer will come; not pending: fine */
 
 /* --- admission: one round trip (gateway.md §27.1, O17, O20) --- */
 enum dm_counter_kind { DM_COUNTER_RATE = 0, DM_COUNTER_THROTTLE, DM_COUNTER_BANDWIDTH };
 struct dm_counter_ask {
     enum dm_counter_kind kind;
-    int64_t limit;          /* RATE: calls; THROTTLE: L; BANDWIDTH: bytes */
-    int64_t queue;          /* THROTTLE: Q, the absolute cap */
+    int64_t limit; /* RATE: calls; THROTTLE: L; BANDWIDTH: bytes */
+    int64_t queue; /* THROTTLE: Q, the absolute cap */
     int64_t window_seconds;
-    int64_t amount;         /* BANDWIDTH: Content-Length of this request */
-    int64_t max_delayed;    /* THROTTLE: n - L above this is refused (the wait would pass the cap) */
+    int64_t amount;      /* BANDWIDTH: Content-Length of this request */
+    int64_t max_delayed; /* THROTTLE: n - L above this is refused (the wait would pass the cap) */
 };
 enum { DM_COUNTERS_MAX = 8 };
 struct dm_admit_ask {
-    dm_view subject, jti;   /* both empty: no token, no revocation asked */
-    bool count;             /* the local verdict allows: ask and spend the counters */
+    dm_view subject, jti; /* both empty: no token, no revocation asked */
+    bool count;           /* the local verdict allows: ask and spend the counters */
     const struct dm_counter_ask *counters; /* contract order; copied by the ask */
     size_t n_counters;
 };
-enum dm_admit_verdict { DM_ADMIT_YES = 0, DM_ADMIT_REVOKED, DM_ADMIT_OVER, DM_ADMIT_UNKNOWN /* store away or late */ };
+enum dm_admit_verdict {
+    DM_ADMIT_YES = 0,
+    DM_ADMIT_REVOKED,
+    DM_ADMIT_OVER,
+    DM_ADMIT_UNKNOWN /* store away or late */
+};
 struct dm_admit_answer {
     enum dm_admit_verdict verdict;
-    size_t refused_by;      /* index of the counter: OVER */
-    int64_t count[DM_COUNTERS_MAX]; /* value after this call (YES) or in force (OVER) */
+    size_t refused_by;                   /* index of the counter: OVER */
+    int64_t count[DM_COUNTERS_MAX];      /* value after this call (YES) or in force (OVER) */
     int64_t reset_wall[DM_COUNTERS_MAX]; /* Unix seconds at which the window ends */
-    dm_time now_wall;       /* the store's clock that cut the windows */
+    dm_time now_wall;                    /* the store's clock that cut the windows */
 };
 typedef void (*dm_admit_fn)(struct dm_live_wait *w, const struct dm_admit_answer *a);
 void dm_live_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_time deadline,
                        struct dm_live_wait *w, dm_admit_fn fn);
 /* Bandwidth after the answer: fire and forget, batched by the backend. */
-void dm_live_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window_seconds, int64_t bytes);
+void dm_live_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window_seconds,
+                           int64_t bytes);
 
 /* --- policy objects: what the admin publishes and the gateway reads --- */
 enum { DM_LIVE_GET_MAX = 4 };
 struct dm_live_object {
-    enum dm_code code;      /* DM_OK, DM_NOT_FOUND (deleted or never there), DM_UNAVAILABLE */
-    dm_view bytes;          /* JSON projection; borrowed until the callback returns */
+    enum dm_code code; /* DM_OK, DM_NOT_FOUND (deleted or never there), DM_UNAVAILABLE */
+    dm_view bytes;     /* JSON projection; borrowed until the callback returns */
     uint64_t generation;
 };
-typedef void (*dm_objects_fn)(struct dm_live_wait *w, const struct dm_live_object *objects, size_t n);
+typedef void (*dm_objects_fn)(struct dm_live_wait *w, const struct dm_live_object *objects,
+                              size_t n);
 /* Up to DM_LIVE_GET_MAX objects in one round trip. */
-void dm_live_ask_objects(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n, dm_time deadline,
-                         struct dm_live_wait *w, dm_objects_fn fn);
+void dm_live_ask_objects(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n,
+                         dm_time deadline, struct dm_live_wait *w, dm_objects_fn fn);
 struct dm_live_change { /* one object of one published generation; bytes NULL: deleted */
     dm_view kind, id, bytes;
 };
 /* Subscribers on this loop hear of every generation, in order, with what changed in it. */
 struct dm_live_subscriber {
     struct dm_link link_;
-    void (*on_change)(struct dm_live_subscriber *s, uint64_t generation, const struct dm_live_change *c,
-                      size_t n);
+    void (*on_change)(struct dm_live_subscriber *s, uint64_t generation,
+                      const struct dm_live_change *c, size_t n);
     void (*on_revoked)(struct dm_live_subscriber *s, dm_view subject); /* NULL: not interested */
 };
 /* The first on_change after subscribing holds every object of the snapshot kinds (all but user and
@@ -76,25 +85,40 @@ void dm_live_unsubscribe(struct dm_live_subscriber *s);
 
 /* --- the admin's side: blocking, from its own threads (never a loop) --- */
 struct dm_live_admin; /* thread-safe */
-enum dm_code dm_live_publish(struct dm_live_admin *a, const struct dm_live_change *changes, size_t n,
-                             uint64_t *ret_generation, struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_publish(struct dm_live_admin *a, const struct dm_live_change *changes,
+                             size_t n, uint64_t *ret_generation, struct dm_error *err) DM_MUST_USE;
 /* expires_wall 0: no expiry (revoke-all). jti empty: the whole user. */
-enum dm_code dm_live_revoke(struct dm_live_admin *a, dm_view subject, dm_view jti, dm_time expires_wall,
-                            struct dm_error *err) DM_MUST_USE;
-enum dm_code dm_live_unrevoke(struct dm_live_admin *a, dm_view subject, struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_revoke(struct dm_live_admin *a, dm_view subject, dm_view jti,
+                            dm_time expires_wall, struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_unrevoke(struct dm_live_admin *a, dm_view subject,
+                              struct dm_error *err) DM_MUST_USE;
 enum dm_code dm_live_is_revoked(struct dm_live_admin *a, dm_view subject, dm_view jti, bool *ret,
                                 struct dm_error *err) DM_MUST_USE;
-/* One unit of a plain window counter (ip_rate_limit:<ip>:<n>): DM_LIMIT when `limit` is passed. */
+/* One unit of a sliding window (ip_rate_limit:<ip>:<n>, operations.md §8.19): DM_LIMIT when it
+ * would be more than `limit` in `window_seconds`; a refused hit does not count. ret is filled on
+ * DM_OK and DM_LIMIT. */
+struct dm_live_hit {
+    int64_t count;       /* in the window, this one included when it counted */
+    int64_t retry_after; /* seconds, at least 1, until one more would pass (DM_LIMIT), or until the
+                            oldest ends */
+};
 enum dm_code dm_live_hit(struct dm_live_admin *a, dm_view name, dm_view id, int64_t limit,
-                         int64_t window_seconds, int64_t *ret_retry_after, struct dm_error *err) DM_MUST_USE;
-/* DELETE /api/caches: rate and throttle counters go, revocations, bandwidth and credits stay (§23.3). */
+                         int64_t window_seconds, struct dm_live_hit *ret,
+                         struct dm_error *err) DM_MUST_USE;
+/* Bytes counted in the window that runs now (bandwidth_usage:<user>:<window>:<start>). */
+enum dm_code dm_live_bandwidth_used(struct dm_live_admin *a, dm_view subject,
+                                    int64_t window_seconds, int64_t *ret,
+                                    struct dm_error *err) DM_MUST_USE;
+/* DELETE /api/caches: rate and throttle counters go, revocations, bandwidth and credits stay
+ * (§23.3). */
 enum dm_code dm_live_clear_counters(struct dm_live_admin *a, struct dm_error *err) DM_MUST_USE;
 enum dm_code dm_live_ping(struct dm_live_admin *a, struct dm_error *err) DM_MUST_USE;
 
 void dm_live_free(struct dm_live *l);
 void dm_live_admin_free(struct dm_live_admin *a);
 
-/* Memory backend: the state lives on `owner`'s thread; other loops and the admin reach it by mailbox. */
+/* Memory backend: the state lives on `owner`'s thread; other loops and the admin reach it by
+ * mailbox. */
 struct dm_live_memory;
 struct dm_live_memory *dm_live_memory_new(struct dm_loop *owner);
 struct dm_live *dm_live_memory_handle(struct dm_live_memory *m, struct dm_loop *loop);

@@ -1,0 +1,97 @@
+#include "base/assert.h"
+#include "store/live_backend.h"
+
+void dm_live_cancel(struct dm_live *l, struct dm_live_wait *w)
+{
+    if (w->pending)
+        l->ops->cancel(l, w);
+}
+
+void dm_live_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_time deadline,
+                       struct dm_live_wait *w, dm_admit_fn fn)
+{
+    DM_REQUIRE(!w->pending && fn != NULL && ask->n_counters <= DM_COUNTERS_MAX);
+    for (size_t i = 0; i < ask->n_counters; i++)
+        DM_REQUIRE(ask->counters[i].window_seconds > 0 && ask->counters[i].amount >= 0);
+    l->ops->ask_admit(l, ask, deadline, w, fn);
+}
+
+void dm_live_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window_seconds,
+                           int64_t bytes)
+{
+    DM_REQUIRE(window_seconds > 0 && bytes >= 0);
+    l->ops->add_bandwidth(l, subject, window_seconds, bytes);
+}
+
+void dm_live_ask_objects(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n,
+                         dm_time deadline, struct dm_live_wait *w, dm_objects_fn fn)
+{
+    DM_REQUIRE(!w->pending && fn != NULL && n > 0 && n <= DM_LIVE_GET_MAX);
+    l->ops->ask_objects(l, kind_and_id, n, deadline, w, fn);
+}
+
+void dm_live_subscribe(struct dm_live *l, struct dm_live_subscriber *s)
+{
+    DM_REQUIRE(s->on_change != NULL);
+    dm_list_init(&s->link_);
+    l->ops->subscribe(l, s);
+}
+
+void dm_live_unsubscribe(struct dm_live_subscriber *s)
+{
+    if (s->link_.next != NULL) /* zeroed: never subscribed */
+        dm_list_remove(&s->link_);
+}
+
+void dm_live_free(struct dm_live *l)
+{
+    if (l != NULL)
+        l->ops->free(l);
+}
+
+enum dm_code dm_live_publish(struct dm_live_admin *a, const struct dm_live_change *changes,
+                             size_t n, uint64_t *ret_generation, struct dm_error *err)
+{
+    DM_REQUIRE(n > 0);
+    return a->ops->publish(a, changes, n, ret_generation, err);
+}
+
+enum dm_code dm_live_revoke(struct dm_live_admin *a, dm_view subject, dm_view jti,
+                            dm_time expires_wall, struct dm_error *err)
+{
+    return a->ops->revoke(a, subject, jti, expires_wall, err);
+}
+
+enum dm_code dm_live_unrevoke(struct dm_live_admin *a, dm_view subject, struct dm_error *err)
+{
+    return a->ops->unrevoke(a, subject, err);
+}
+
+enum dm_code dm_live_is_revoked(struct dm_live_admin *a, dm_view subject, dm_view jti, bool *ret,
+                                struct dm_error *err)
+{
+    return a->ops->is_revoked(a, subject, jti, ret, err);
+}
+
+enum dm_code dm_live_hit(struct dm_live_admin *a, dm_view name, dm_view id, int64_t limit,
+                         int64_t window_seconds, struct dm_live_hit *ret, struct dm_error *err)
+{
+    DM_REQUIRE(window_seconds > 0);
+    return a->ops->hit(a, name, id, limit, window_seconds, ret, err);
+}
+
+enum dm_code dm_live_clear_counters(struct dm_live_admin *a, struct dm_error *err)
+{
+    return a->ops->clear_counters(a, err);
+}
+
+enum dm_code dm_live_ping(struct dm_live_admin *a, struct dm_error *err)
+{
+    return a->ops->ping(a, err);
+}
+
+void dm_live_admin_free(struct dm_live_admin *a)
+{
+    if (a != NULL)
+        a->ops->free(a);
+}

@@ -1,0 +1,39 @@
+/* What a backend of live state provides. For the backends and the dispatch in live.c only. */
+#pragma once
+
+#include "store/live.h"
+
+struct dm_live_ops {
+    void (*cancel)(struct dm_live *l, struct dm_live_wait *w); /* w->pending holds */
+    void (*ask_admit)(struct dm_live *l, const struct dm_admit_ask *ask, dm_time deadline,
+                      struct dm_live_wait *w, dm_admit_fn fn);
+    void (*add_bandwidth)(struct dm_live *l, dm_view subject, int64_t window_seconds,
+                          int64_t bytes);
+    void (*ask_objects)(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n,
+                        dm_time deadline, struct dm_live_wait *w, dm_objects_fn fn);
+    void (*subscribe)(struct dm_live *l, struct dm_live_subscriber *s);
+    void (*free)(struct dm_live *l);
+};
+
+struct dm_live { /* first member of every backend's own handle */
+    const struct dm_live_ops *ops;
+};
+
+struct dm_live_admin_ops {
+    enum dm_code (*publish)(struct dm_live_admin *a, const struct dm_live_change *changes, size_t n,
+                            uint64_t *ret_generation, struct dm_error *err);
+    enum dm_code (*revoke)(struct dm_live_admin *a, dm_view subject, dm_view jti,
+                           dm_time expires_wall, struct dm_error *err);
+    enum dm_code (*unrevoke)(struct dm_live_admin *a, dm_view subject, struct dm_error *err);
+    enum dm_code (*is_revoked)(struct dm_live_admin *a, dm_view subject, dm_view jti, bool *ret,
+                               struct dm_error *err);
+    enum dm_code (*hit)(struct dm_live_admin *a, dm_view name, dm_view id, int64_t limit,
+                        int64_t window_seconds, struct dm_live_hit *ret, struct dm_error *err);
+    enum dm_code (*clear_counters)(struct dm_live_admin *a, struct dm_error *err);
+    enum dm_code (*ping)(struct dm_live_admin *a, struct dm_error *err);
+    void (*free)(struct dm_live_admin *a);
+};
+
+struct dm_live_admin { /* first member of every backend's own */
+    const struct dm_live_admin_ops *ops;
+};
