@@ -5,7 +5,12 @@
  * Life: on_head once -> on_body when body bytes or its end can be pulled -> on_room when an earlier push
  * was cut short and there is room again -> exactly one on_gone (peer gone, deadline, drain cut: the
  * exchange is dead, its memory valid until on_gone returns) or on_done (last byte handed to the socket,
- * or buffered by the carrier). After either, the server must not touch the exchange. */
+ * or buffered by the carrier). After either, the server must not touch the exchange.
+ *
+ * No callback ever runs inside a dm_exchange_* call: what a call brings about (on_done after finish, on_gone
+ * after a failed send) is told later in the same turn. So any of them may be called inside any callback, and
+ * the exchange stays valid until on_done or on_gone was told, or, after abort, until the callback or task
+ * that called it returns. */
 #pragma once
 
 #include "base/arena.h"
@@ -16,6 +21,7 @@
 #include "model/settings.h"
 
 struct dm_exchange;
+struct dm_carrier;
 
 enum dm_gone { DM_GONE_PEER = 0, DM_GONE_DEADLINE, DM_GONE_DRAIN, DM_GONE_PROTOCOL };
 
@@ -50,14 +56,17 @@ struct dm_exchange {
     bool scheme_https;
     const struct dm_exchange_handler *handler;
     void *server;                 /* the handler's own */
+    const struct dm_carrier *carrier_;
 };
 
 /* --- request body --- */
 /* What is there now: borrowed until consume or return to the loop. DM_OK with bytes; DM_AGAIN: on_body will
- * come; DM_EOF: complete. The first pull sends "100 Continue" where it was asked for. */
+ * come (it comes only after a DM_AGAIN: pull first); DM_EOF: complete; DM_LIMIT: past the limit. The first
+ * pull sends "100 Continue" where it was asked for. */
 enum dm_code dm_exchange_pull(struct dm_exchange *x, dm_view *ret_bytes) DM_MUST_USE;
 void dm_exchange_consume(struct dm_exchange *x, size_t len);
-/* Bytes allowed in all (a limit per route); past them pull gives DM_LIMIT. Set before the first pull. */
+/* Bytes allowed in all (a limit per route, MAX_BODY_SIZE_BYTES until set); past them pull gives DM_LIMIT, for
+ * a known length at once and without "100 Continue". Set before the first pull. */
 void dm_exchange_limit_body(struct dm_exchange *x, uint64_t max);
 const struct dm_fields *dm_exchange_trailers(struct dm_exchange *x); /* after DM_EOF */
 
@@ -74,8 +83,8 @@ struct dm_answer {
 /* Once. Bytes leave with the first push or at the end of the turn, in one send where possible. */
 void dm_exchange_answer(struct dm_exchange *x, const struct dm_answer *a);
 void dm_exchange_inform(struct dm_exchange *x, int status, const struct dm_fields *fields); /* other 1xx */
-/* Takes as much as the bounded buffer allows (all of it while it is below DM_EXCHANGE_BUFFER): less than
- * asked means on_room will come. For HEAD, 204 and 304 bytes are counted and dropped. */
+/* Takes as much as the socket and the bounded buffer behind it allow: less than asked means on_room will
+ * come. Bytes past the announced length are dropped, a finish before it cuts the connection. For HEAD, 204 and 304 bytes are counted and dropped. */
 enum { DM_EXCHANGE_BUFFER = 64 * 1024 };
 size_t dm_exchange_push(struct dm_exchange *x, dm_view bytes);
 void dm_exchange_trailer(struct dm_exchange *x, dm_view name, dm_view value); /* chunked only, before finish */
@@ -84,7 +93,8 @@ void dm_exchange_finish(struct dm_exchange *x); /* the answer is complete: on_do
 void dm_exchange_abort(struct dm_exchange *x);
 /* answer + push + finish in one. */
 void dm_exchange_reply(struct dm_exchange *x, const struct dm_answer *a, dm_view body);
-/* JSON refusal with the members of R6: {"error_code","error_message"}, X-Doorman-Reason when given. */
+/* JSON refusal with the members of R6: {"error_code","error_message"}, X-Doorman-Reason when given. The
+ * limit of the body fills the sentence of ERR_BODY_TOO_LARGE. */
 void dm_exchange_refuse(struct dm_exchange *x, enum dm_err err, dm_view reason);
 bool dm_exchange_answered(const struct dm_exchange *x);
 bool dm_exchange_draining(const struct dm_exchange *x); /* the connection will close after this answer */

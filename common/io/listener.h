@@ -15,7 +15,7 @@ void dm_listener_limits_free(struct dm_listener_limits_shared *s);
 
 struct dm_listener_config {
     struct dm_loop *loop;
-    const char *host;
+    const char *host;      /* IPv4 or IPv6 literal; NULL, and no unix_path: no port of its own, see adopt */
     uint16_t port;         /* 0: any, dm_listener_port tells */
     const char *unix_path; /* instead of host and port */
     bool reuse_port;
@@ -33,7 +33,8 @@ enum dm_code dm_listener_open(const struct dm_listener_config *c, struct dm_list
 uint16_t dm_listener_port(const struct dm_listener *l);
 /* Stops accepting, closes idle connections; the running ones answer with Connection: close. */
 void dm_listener_drain(struct dm_listener *l);
-/* Takes new connections out of the backlog no more; existing ones go on (SHUTDOWN_DELAY is the caller's). */
-size_t dm_listener_connections(const struct dm_listener *l);
-size_t dm_listener_inflight(const struct dm_listener *l);
-void dm_listener_free(struct dm_listener *l); /* cuts what is left: on_gone(DM_GONE_DRAIN) */
+size_t dm_listener_connections(const struct dm_listener *l); /* any thread */
+size_t dm_listener_inflight(const struct dm_listener *l);    /* requests being served; any thread */
+void dm_listener_free(struct dm_listener *l); /* cuts what is left: on_gone(DM_GONE_DRAIN); not in a callback */
+/* Serves a connected socket as if it had been accepted (tests; a socket handed over by another process). */
+void dm_listener_adopt(struct dm_listener *l, int fd, const struct dm_address *peer);
