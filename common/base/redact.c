@@ -26,10 +26,13 @@ struct pass {
     bool in_string; /* of the outermost level */
 };
 
-static bool is_base64url(char c)
+static const bool base64url[256] = {
+    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true, ['_'] = true,
+};
+
+static inline bool is_base64url(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_';
+    return base64url[(unsigned char)c];
 }
 
 static bool is_token_char(char c)
@@ -42,7 +45,7 @@ static bool is_hex(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-static size_t run_end(dm_view in, size_t from, bool (*belongs)(char c))
+static inline size_t run_end(dm_view in, size_t from, bool (*belongs)(char c))
 {
     while (from < in.len && belongs(in.ptr[from]))
         from++;
@@ -54,7 +57,7 @@ static bool at_word(dm_view in, size_t at, dm_view word)
     return dm_view_eq_nocase(dm_view_sub(in, at, word.len), word);
 }
 
-static char byte_at(dm_view in, size_t at)
+static inline char byte_at(dm_view in, size_t at)
 {
     return at < in.len ? in.ptr[at] : '\0';
 }
@@ -326,7 +329,7 @@ static bool mask_user_info(struct pass *p)
 static bool mask_jwt(struct pass *p, size_t end)
 {
     dm_view in = p->in;
-    if (!dm_view_starts(dm_view_sub(in, end, 4), DM_LIT(".eyJ")))
+    if (byte_at(in, end) != '.' || !dm_view_starts(dm_view_sub(in, end, 4), DM_LIT(".eyJ")))
         return false;
     size_t start = p->at + dm_view_find(dm_view_sub(in, p->at, end - p->at), DM_LIT("eyJ"));
     size_t second = run_end(in, end + 1, is_base64url);

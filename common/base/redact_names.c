@@ -45,19 +45,45 @@ static bool is_word_gap(char c)
     return c == '-' || c == '_' || c == ' ';
 }
 
+static bool is_around_name(char c)
+{
+    switch (c) {
+    case '"':
+    case '\'':
+    case '\\':
+    case '[':
+    case ']':
+    case '(':
+    case ')':
+    case ' ':
+    case '\t':
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Most separators end here: only these letters end a name above. */
+static bool may_end_name(char letter)
+{
+    return letter == 'n' || letter == 'y' || letter == 't' || letter == 'e' || letter == 'd' ||
+           letter == '6';
+}
+
 /* The last letters of the name, small, in out[NAME_MAX_LETTERS - n ..]. */
 static size_t gather(dm_view text, char out[NAME_MAX_LETTERS])
 {
     size_t at = text.len, n = 0;
-    for (int i = 0; i < SKIP_MAX && at > 0 && strchr("\"'\\[]() \t", text.ptr[at - 1]) != NULL; i++)
+    for (int i = 0; i < SKIP_MAX && at > 0 && is_around_name(text.ptr[at - 1]); i++)
         at--;
-    while (at > 0 && n < NAME_MAX_LETTERS) {
+    if (at == 0 || !may_end_name(lower(text.ptr[at - 1])))
+        return 0;
+    for (; at > 0 && n < NAME_MAX_LETTERS; at--) {
         char c = text.ptr[at - 1];
         if (is_letter_or_digit(c))
             out[NAME_MAX_LETTERS - ++n] = lower(c);
-        else if (n == 0 || !is_word_gap(c))
+        else if (!is_word_gap(c))
             break;
-        at--;
     }
     return n;
 }
@@ -66,9 +92,12 @@ enum dm_secret_name dm_secret_name_at_end(dm_view text)
 {
     char letters[NAME_MAX_LETTERS];
     size_t n = gather(text, letters);
+    if (n == 0)
+        return DM_NAME_PLAIN;
     dm_view name = dm_view_make(letters + NAME_MAX_LETTERS - n, n);
     for (size_t i = 0; i < DM_COUNT_OF(names); i++) {
-        if (dm_view_ends(name, names[i].letters))
+        dm_view known = names[i].letters;
+        if (known.ptr[known.len - 1] == name.ptr[n - 1] && dm_view_ends(name, known))
             return names[i].kind;
     }
     return DM_NAME_PLAIN;
