@@ -350,10 +350,10 @@ static void on_word(struct pass *p)
     p->at = end;
     if (byte_at(in, end) != ' ')
         return;
-    if (dm_view_ends(word, DM_LIT("-----BEGIN"))) {
-        size_t body = pem_body(in, end - DM_LIT("-----BEGIN").len);
-        if (body != 0)
-            mask_pem(p, body);
+    size_t marker = DM_LIT("-----BEGIN").len;
+    size_t body = word.len >= marker ? pem_body(in, end - marker) : 0;
+    if (body != 0) {
+        mask_pem(p, body);
     } else if (dm_view_eq_nocase(word, DM_LIT("Bearer")) ||
                dm_view_eq_nocase(word, DM_LIT("Basic"))) {
         size_t token_end = run_end(in, end + 1, is_token_char);
