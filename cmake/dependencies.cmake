@@ -1,5 +1,6 @@
-# Third-party libraries, one interface target each. Everything comes from the system's packages, llhttp
-# from there or, where the distribution has none new enough, from build/deps (scripts/deps puts it there).
+# Third-party libraries, one interface target each. Everything comes from the system's packages,
+# llhttp from there or, where the distribution has none new enough, from build/deps (scripts/deps
+# puts it there).
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 

@@ -1,7 +1,7 @@
 # dm_layer(NAME DIR [NEEDS LAYER] [LIBS TARGET...])
-# One static library per layer from every .c below DIR. NEEDS names the layer directly on the left and
-# with it, transitively, all further left. LIBS are third-party wrappers: their headers stay private to
-# the layer (style.md: a library is included by its one wrapper and nowhere else).
+# One static library per layer from every .c below DIR. NEEDS names the layer directly on the left
+# and with it, transitively, all further left. LIBS are third-party wrappers: their headers stay
+# private to the layer (a library is included by its one wrapper and nowhere else).
 # A main.c in the directory belongs to the program, not to the library.
 function(dm_layer NAME DIR)
     cmake_parse_arguments(ARG "" "" "NEEDS;LIBS" ${ARGN})
@@ -9,7 +9,8 @@ function(dm_layer NAME DIR)
     list(FILTER SOURCES EXCLUDE REGEX "/main\\.c$")
     if(NOT SOURCES)
         add_library(dm_${NAME} INTERFACE)
-        target_include_directories(dm_${NAME} INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/common)
+        target_include_directories(dm_${NAME} INTERFACE
+                                   ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/common)
         foreach(NEED ${ARG_NEEDS})
             target_link_libraries(dm_${NAME} INTERFACE dm_${NEED})
         endforeach()

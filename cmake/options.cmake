@@ -23,11 +23,12 @@ if(DOORMAN_SANITIZE)
     add_link_options(-fsanitize=${DOORMAN_SANITIZE})
 endif()
 if(DOORMAN_FUZZ)
-    # -O1 for speed, line coverage because each target must show which lines of its parser it reached.
+    # -O1 for speed; line coverage because each target must show which lines of its parser it ran.
     add_compile_options(-O1 -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping)
     add_link_options(-fprofile-instr-generate)
 endif()
-add_compile_definitions($<$<NOT:$<BOOL:${DOORMAN_LTO}>>:DOORMAN_FAULTS>) # fault.h: never in a release
+# fault.h: never in a release
+add_compile_definitions($<$<NOT:$<BOOL:${DOORMAN_LTO}>>:DOORMAN_FAULTS>)
 if(DOORMAN_COVERAGE)
     add_compile_options(--coverage -O0)
     add_link_options(--coverage)

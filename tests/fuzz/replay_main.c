@@ -1,6 +1,6 @@
-/* Runs a fuzz target over files instead of a fuzzer's ideas, so that every compiler's test run repeats
- * what fuzzing once found. Arguments are files or directories of files. Replaying nothing is a failure:
- * a corpus that was moved away must not look like one that passed. */
+/* Runs a fuzz target over files instead of a fuzzer's ideas, so that every compiler's test run
+ * repeats what fuzzing once found. Arguments are files or directories of files. Replaying nothing
+ * is a failure: a corpus that was moved away must not look like one that passed. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
