@@ -50,5 +50,7 @@ size_t dm_json_format_f64(double n, char out[DM_JSON_NUMBER_TEXT])
         if (dm_parse_f64(dm_view_make(out, (size_t)len), &back) && back == n)
             break;
     }
+    if (strpbrk(out, ".e") == NULL) /* "9007199254740994" would read as an integer */
+        len += snprintf(out + len, DM_JSON_NUMBER_TEXT - (size_t)len, ".0");
     return (size_t)len;
 }

@@ -186,7 +186,7 @@ static bool name_is(dm_view raw, dm_view name)
     char text[NAME_MAX_RAW];
     if (dm_view_eq(raw, name))
         return true;
-    if (raw.len > sizeof(text) || raw.len <= name.len)
+    if (raw.len > sizeof(text) || raw.len < name.len)
         return false;
     size_t len = decode(raw, true, text);
     return len != SIZE_MAX && dm_view_eq(dm_view_make(text, len), name);

@@ -191,6 +191,8 @@ static enum dm_code on_alias(struct loader *l, const yaml_event_t *e)
     struct dm_yaml *copy = copy_tree(l, a->node, DM_YAML_DEPTH_MAX - l->depth);
     if (copy == NULL)
         return fault(l, e, DM_LIMIT, "this alias makes the document too large or too deep");
+    copy->key = DM_VIEW_NONE; /* the anchor's own key is not the alias's */
+    copy->key_line = copy->key_column = 0;
     return attach(l, e, copy);
 }
 
