@@ -139,7 +139,7 @@ static enum dm_code open_door(struct thread *t, struct dm_error *err)
     return DM_OK;
 }
 
-static enum dm_code start_thread(struct thread *t, struct dm_error *err)
+static enum dm_code make_worker(struct thread *t, struct dm_error *err)
 {
     const struct gw_plane_config *c = &t->plane->config;
     struct gw_worker_config worker = {.loop = t->loop,
@@ -166,11 +166,6 @@ static enum dm_code start_thread(struct thread *t, struct dm_error *err)
 
 enum dm_code gw_plane_start(struct gw_plane *p, struct dm_error *err)
 {
-    for (size_t i = 0; i < p->config.n_workers; i++) {
-        enum dm_code rc = start_thread(&p->threads[i], err);
-        if (rc != DM_OK)
-            return rc;
-    }
     for (size_t i = 0; i < p->config.n_workers; i++) {
         if (pthread_create(&p->threads[i].id, NULL, run, &p->threads[i]) != 0)
             return DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED, "could not start worker thread %zu", i);
@@ -284,22 +279,31 @@ size_t gw_plane_inflight(const struct gw_plane *p)
 
 /* --- birth and end --- */
 
+static enum dm_code make_thread(struct gw_plane *p, size_t index, struct dm_error *err)
+{
+    struct thread *t = &p->threads[index];
+
+    t->plane = p;
+    t->index = index;
+    t->loop = dm_loop_new(p->config.clock);
+    t->mailbox = dm_mailbox_new(t->loop, MAILBOX_LETTERS);
+    t->arenas = dm_arena_pool_new(ARENA_CHUNK, ARENA_KEEP);
+    return make_worker(t, err);
+}
+
 enum dm_code gw_plane_new(const struct gw_plane_config *c, struct gw_plane **ret, struct dm_error *err)
 {
     struct gw_plane *p = DM_NEW(struct gw_plane);
+    enum dm_code rc = DM_OK;
 
-    (void)err;
     p->config = *c;
     p->limits = dm_listener_limits_new((size_t)c->settings->max_connections);
     p->threads = dm_mem_array(c->n_workers, sizeof(*p->threads));
-    for (size_t i = 0; i < c->n_workers; i++) {
-        struct thread *t = &p->threads[i];
-
-        t->plane = p;
-        t->index = i;
-        t->loop = dm_loop_new(c->clock);
-        t->mailbox = dm_mailbox_new(t->loop, MAILBOX_LETTERS);
-        t->arenas = dm_arena_pool_new(ARENA_CHUNK, ARENA_KEEP);
+    for (size_t i = 0; rc == DM_OK && i < c->n_workers; i++)
+        rc = make_thread(p, i, err);
+    if (rc != DM_OK) {
+        gw_plane_free(p);
+        return rc;
     }
     *ret = p;
     return DM_OK;

@@ -26,8 +26,9 @@ struct gw_plane_config { /* borrowed, all of it outlives the plane */
 
 struct gw_plane;
 
+/* Loops, live handles and workers, but no thread yet: what else belongs on a loop is hung there now. */
 enum dm_code gw_plane_new(const struct gw_plane_config *c, struct gw_plane **ret, struct dm_error *err) DM_MUST_USE;
-struct dm_loop *gw_plane_loop(struct gw_plane *p, size_t worker);       /* before start: to hang things on */
+struct dm_loop *gw_plane_loop(struct gw_plane *p, size_t worker);
 struct dm_mailbox *gw_plane_mailbox(struct gw_plane *p, size_t worker); /* any thread */
 struct dm_live *gw_plane_live(struct gw_plane *p, size_t worker);       /* that loop's handle; its thread */
 enum dm_code gw_plane_start(struct gw_plane *p, struct dm_error *err) DM_MUST_USE;  /* threads run, no port yet */

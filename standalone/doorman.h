@@ -36,7 +36,7 @@ struct doorman {
     struct dm_live_memory *live_memory;
     struct dm_live_admin *live_admin;
     struct dm_documents *documents;
-    char *dump_path;
+    char *dump_path, *host, *log_dir, *log_file; /* NUL-ended copies of settings */
     /* admin part */
     struct adm_app *app;
     struct dm_admin_server *server;

@@ -1,8 +1,9 @@
 /* From settings to a serving process, and back: every part is born here, in the order of what needs what. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 #include "admin/services/seed.h"
@@ -12,6 +13,7 @@
 #include "standalone/doorman.h"
 
 enum {
+    FDS_OF_OUR_OWN = 512,   /* upstreams, admin threads, logs, eventfds */
     LETTERS = 64,           /* from workers to the control loop */
     STATUS_CONNECTIONS = 64, /* scrapers and probes */
     ADMIN_THREADS = 64,     /* admin handlers at once; more wait in the socket's backlog */
@@ -28,15 +30,18 @@ static bool fail(const struct dm_error *err, const char *what)
     return false;
 }
 
-static void start_log(const struct doorman *d, char *dir, char *file)
+static void start_log(struct doorman *d)
 {
     const struct dm_settings *s = d->settings;
+
+    d->log_dir = dm_mem_text(s->logs_dir);
+    d->log_file = dm_mem_text(s->log_file);
     const struct dm_log_config config = {.level = (enum dm_log_level)s->log_level,
                                          .json = s->log_format == DM_LOG_FORMAT_JSON,
                                          .utc = s->log_use_utc,
                                          .process = "doorman",
-                                         .dir = dir,
-                                         .file = s->log_file.len > 0 ? file : NULL,
+                                         .dir = d->log_dir,
+                                         .file = d->log_file,
                                          .max_bytes = (size_t)s->log_max_bytes,
                                          .backup_count = (int)s->log_backup_count,
                                          .memory_lines = s->memory_log_enabled ? MEMORY_LOG_LINES : 0,
@@ -82,10 +87,8 @@ static void clear_caches(void *ctx)
 static bool make_plane(struct doorman *d)
 {
     const struct dm_settings *s = d->settings;
-    struct dm_error err;
-    char *host = dm_mem_text(s->host);
     const struct gw_plane_config config = {.n_workers = (size_t)s->threads,
-                                           .host = host,
+                                           .host = d->host,
                                            .port = (uint16_t)s->port,
                                            .cell = d->cell,
                                            .settings = s,
@@ -97,12 +100,17 @@ static bool make_plane(struct doorman *d)
                                            .is_admin = adm_owns_api_path,
                                            .on_drained = doorman_on_drained,
                                            .ctx = d};
-    d->host = host;
+    struct gw_loader_config loader = {
+        .cell = d->cell, .ops = &d->ops, .metrics = d->metrics, .shard = (size_t)s->threads};
+    struct dm_error err;
+
     if (gw_plane_new(&config, &d->plane, &err) != DM_OK)
         return fail(&err, "workers");
-    if (gw_plane_start(d->plane, &err) != DM_OK)
-        return fail(&err, "workers");
-    return true;
+    loader.loop = gw_plane_loop(d->plane, 0);
+    loader.live = gw_plane_live(d->plane, 0);
+    d->loader = gw_loader_new(&loader);
+    d->live_admin = dm_live_memory_admin(d->live_memory);
+    return gw_plane_start(d->plane, &err) == DM_OK || fail(&err, "workers");
 }
 
 static bool make_admin(struct doorman *d)
@@ -209,11 +217,31 @@ static void make_control(struct doorman *d)
     d->ops.metrics = d->metrics;
 }
 
-/* 0, or the exit code of the part that did not come up. */
+static bool fd_limit_good(const struct doorman *d)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return true;
+    limit.rlim_cur = limit.rlim_max; /* soft limits are for programs that cannot cope with many */
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    if ((int64_t)limit.rlim_cur >= d->settings->max_connections + FDS_OF_OUR_OWN)
+        return true;
+    fprintf(stderr,
+            "Failed to start server: Error: MAX_CONNECTIONS: more than the file-descriptor limit allows; got "
+            "%lld; expected: at most %lld\n",
+            (long long)d->settings->max_connections, (long long)limit.rlim_cur - FDS_OF_OUR_OWN);
+    return false;
+}
+
+/* 0, or the exit code for the part that did not come up. */
 static int start(struct doorman *d)
 {
-    struct dm_error err;
-
+    if (!fd_limit_good(d))
+        return EX_CONFIG;
+    if (d->settings->production)
+        prctl(PR_SET_DUMPABLE, 0); /* no core with secrets in it (operations.md §8.13.7) */
     make_control(d);
     if (!doorman_watch_signals(d) || !make_socket_dir(d))
         return EX_OSERR;
@@ -223,30 +251,81 @@ static int start(struct doorman *d)
     if (!doorman_restore(d))
         return EX_CONFIG;
     d->cell = gw_snapshot_cell_new(d->settings, d->keys);
-    if (!make_plane(d))
-        return EX_SOFTWARE;
-    if (gw_loader_attach(d->plane, d->cell, &d->ops, &d->loader, &err) != DM_OK)
-        return EX_SOFTWARE;
-    d->live_admin = dm_live_memory_admin(d->live_memory);
-    if (!make_admin(d))
+    if (!make_plane(d) || !make_admin(d))
         return EX_SOFTWARE;
     return open_ports(d) ? 0 : EX_UNAVAILABLE;
 }
 
-static void stop(struct doorman *d)
+static void serve(struct doorman *d)
 {
-    if (d->plane != NULL)
-        gw_plane_drain_quietly(d->plane);
+    char line[128];
+
+    atomic_store(&d->ops.ready, true);
+    snprintf(line, sizeof(line), "Doorman all listening on port %u", gw_plane_port(d->plane));
+    DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, line);
+    DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Application startup complete");
+    dm_loop_run(d->control);
+    atomic_store(&d->ops.ready, false);
+}
+
+static void remove_socket_dir(struct doorman *d)
+{
+    if (d->socket_dir[0] == '\0')
+        return;
+    unlink(d->socket_path);
+    rmdir(d->socket_dir);
+}
+
+/* Everything that may be half-built: each part's free takes NULL. Admin handlers may wait for the plane's
+ * loops, so they end first; the dump is written once nothing changes any more. */
+static void end(struct doorman *d, bool served)
+{
     dm_admin_server_stop(d->server);
-    if (d->app != NULL && d->exit_code == 0)
+    if (served)
         doorman_dump(d);
     adm_app_stop(d->app);
+    if (d->plane != NULL)
+        gw_plane_stop(d->plane);
+    gw_loader_free(d->loader);
+    dm_live_admin_free(d->live_admin);
+    gw_plane_free(d->plane);
+    dm_live_memory_free(d->live_memory);
+    gw_snapshot_cell_free(d->cell);
+    dm_documents_free(d->documents);
+    dm_listener_free(d->status);
+    dm_listener_limits_free(d->status_limits);
+    dm_mailbox_free(d->control_box);
+    if (d->control != NULL)
+        dm_loop_forget(d->control, &d->signals);
+    if (d->signals.fd > 0)
+        close(d->signals.fd);
+    dm_loop_free(d->control);
+    dm_arena_pool_free(d->arenas);
+    remove_socket_dir(d);
+    dm_keyset_unref(d->keys);
+    dm_log_stop();
+    dm_metrics_free(d->metrics);
+    dm_settings_unref(d->settings);
+    dm_mem_free(d->dump_path);
+    dm_mem_free(d->host);
+    dm_mem_free(d->log_dir);
+    dm_mem_free(d->log_file);
 }
 
 int command_run(const struct options *o)
 {
     struct doorman d = {0};
+    int code;
 
-    (void)o;
-    return start(&d) + (stop(&d), 0);
+    dm_fault_from_env();
+    d.settings = load_settings(o);
+    if (d.settings == NULL)
+        return EX_CONFIG;
+    d.host = dm_mem_text(d.settings->host);
+    start_log(&d);
+    code = start(&d);
+    if (code == 0)
+        serve(&d);
+    end(&d, code == 0);
+    return code;
 }

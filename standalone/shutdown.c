@@ -1,5 +1,6 @@
 /* Signals and the way down: not ready -> delay -> drain -> dump -> exit (operations.md §8.16). */
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 #include "base/log.h"
