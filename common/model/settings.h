@@ -34,17 +34,29 @@ struct dm_settings {
     bool production, secure_mode; /* HTTPS_ONLY or HTTPS_ENABLED (C1) */
 };
 
+/* One fault in pieces, for the answer and the log lines of a reload (configuration.md §5.2, §5.3). */
+struct dm_settings_fault {
+    dm_view key; /* KEY, or the path of an unknown key as written */
+    dm_view reason, got, expected; /* got: never a secret; empty where there is nothing to show */
+    dm_view file;                  /* empty: the environment or a default */
+    unsigned line, column;
+};
+
 struct dm_settings_input {
     enum dm_role role;
     const char *const *environ_; /* NULL-ended KEY=VALUE, normally environ; tests pass their own */
     const char *config_file;     /* overrides DOORMAN_CONFIG_FILE; NULL: by the rules */
     const char *force_env;       /* check-config --env production; NULL: none */
     bool no_files;               /* tests: do not look for the default file */
+    struct dm_buf *notes;        /* INFO lines (aliases used, keys ignored); NULL: dropped */
+    void (*on_fault)(void *ctx, const struct dm_settings_fault *fault); /* borrowed; NULL: none */
+    void *ctx;
 };
 
 /* Loads environment over file over default, resolves aliases and *_FILE, checks every value and the
  * production guards. All faults at once, one line each, in `faults`, worded as configuration.md §0.3;
- * warnings likewise. DM_INVALID when there is any fault (exit 78). */
+ * warnings one line each, "KEY: sentence". DM_INVALID when there is any fault (exit 78). Reads files:
+ * may block, so never on a loop. */
 enum dm_code dm_settings_load(const struct dm_settings_input *in, struct dm_settings **ret,
                               struct dm_buf *faults, struct dm_buf *warnings) DM_MUST_USE;
 struct dm_settings *dm_settings_ref(struct dm_settings *s);
@@ -54,3 +66,5 @@ void dm_settings_print(const struct dm_settings *s, bool json, struct dm_buf *ou
 /* The table as Markdown: docs/settings.md is this text, a test compares. */
 void dm_settings_document(struct dm_buf *out);
 const char *dm_settings_origin(const struct dm_settings *s, dm_view key); /* "env" "file" "default"; NULL unknown */
+/* A count in one of the units of AUTH_EXPIRE_TIME_FREQ as seconds. */
+int64_t dm_settings_seconds(int64_t count, int unit);
