@@ -1,4 +1,3 @@
-#include <math.h>
 #include <string.h>
 
 #include "codec/base64.h"
@@ -63,8 +62,13 @@ static bool seconds(const struct value *v, bool up, int64_t *ret)
         return true;
     if (!dm_parse_f64(v->raw, &real))
         return false;
-    real = up ? ceil(real) : floor(real);
-    *ret = (int64_t)(real > FAR ? FAR : real < -FAR ? -FAR : real);
+    real = real > FAR ? FAR : real < -FAR ? -FAR : real;
+    int64_t whole = (int64_t)real; /* towards zero */
+    if (up && (double)whole < real)
+        whole++;
+    if (!up && (double)whole > real)
+        whole--;
+    *ret = whole;
     return true;
 }
 
