@@ -43,3 +43,8 @@ int exit_status_of(void (*fn)(void))
     int status = run(fn, text, sizeof text);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+
+void stderr_of(void (*fn)(void), char *text, size_t size)
+{
+    (void)run(fn, text, size);
+}

@@ -8,3 +8,5 @@
 bool aborts(void (*fn)(void), char *text, size_t size);
 /* The exit status of a child that ran fn. */
 int exit_status_of(void (*fn)(void));
+/* What a child that ran fn wrote to stderr. */
+void stderr_of(void (*fn)(void), char *text, size_t size);
