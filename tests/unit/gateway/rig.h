@@ -1,0 +1,122 @@
+/* A whole data plane on one loop with a clock that stands still: loader, worker and listener on loopback,
+ * live state in memory, upstreams in the hands of the test. Waiting is for events only. */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "gateway/pipeline.h"
+#include "gateway/snapshot/loader.h"
+#include "gateway/worker.h"
+#include "io/listener.h"
+#include "store/live_backend.h"
+
+enum { RIG_UPSTREAMS = 3, RIG_CONNS = 8, RIG_SCRIPT = 8 };
+
+struct rig_conn {
+    int fd;
+    char in[256 * 1024];
+    size_t len;
+};
+
+struct rig_upstream {
+    int listener; /* -1: closed, connections are refused */
+    uint16_t port;
+    struct rig_conn conns[RIG_CONNS];
+    const char *script[RIG_SCRIPT]; /* answers in order, the last again and again */
+    size_t n_script, answered;
+    char seen[256 * 1024]; /* all requests, one after the other */
+    size_t seen_len, n_requests;
+    bool paused;           /* does not read */
+};
+
+struct rig_holding { /* a live store that keeps every answer until told otherwise */
+    struct dm_live base;
+    struct dm_live *real;
+    bool holds_admit, holds_objects, away;
+    struct dm_live_wait *wait;
+    dm_admit_fn admit;
+    dm_objects_fn objects;
+    size_t n_admits, n_cancelled;
+    int64_t bandwidth; /* bytes added */
+};
+
+struct rig {
+    struct dm_clock_manual clock;
+    struct dm_loop *loop;
+    struct dm_settings *settings;
+    struct dm_keyset *keys;
+    struct dm_metrics *metrics;
+    struct dm_arena_pool *arenas;
+    struct dm_listener_limits_shared *limits;
+    struct dm_ops ops;
+    struct dm_live_memory *memory;
+    struct dm_live_admin *admin;
+    struct rig_holding live;
+    struct gw_snapshot_cell *cell;
+    struct gw_loader *loader;
+    struct gw_worker *worker;
+    struct dm_listener *listener;
+    uint16_t port;
+    int client; /* kept connection of rig_ask; -1 */
+    struct rig_upstream up[RIG_UPSTREAMS];
+    char answer[512 * 1024];
+    size_t answer_len;
+    int status;
+    const char *body;
+};
+
+void rig_init(struct rig *r, const char *const *env); /* NULL-ended KEY=VALUE, may be NULL */
+void rig_done(struct rig *r);
+/* API demo/v1 with servers A and B, group ALL, endpoints GET and POST /items, GET /items/{id}; user bob,
+ * in ALL, subscribed, without limits (gateway.md §31). */
+void rig_demo(struct rig *r);
+/* The API's document with `more` members in front ("\"api_public\":true,"), published. */
+void rig_api(struct rig *r, const char *more);
+void rig_user(struct rig *r, const char *username, const char *more);
+void rig_publish(struct rig *r, const char *kind, const char *id, const char *json); /* NULL: deleted */
+void rig_revoke(struct rig *r, const char *username, const char *jti);
+const char *rig_token(struct rig *r, const char *username, const char *more_claims);
+
+void rig_turn(struct rig *r);
+void rig_settle(struct rig *r); /* until nothing happens any more */
+void rig_pass(struct rig *r, dm_time time);
+#define rig_until(r, condition) \
+    do { \
+        for (int rig_i_ = 0; !(condition); rig_i_++) { \
+            assert_true(rig_i_ < 20000); \
+            rig_turn(r); \
+        } \
+    } while (0)
+
+int rig_connect(struct rig *r);
+void rig_send(struct rig *r, int fd, const char *text, size_t len);
+bool rig_receive(struct rig *r, int fd); /* what came is added to answer; false: closed */
+bool rig_complete(struct rig *r);        /* answer holds a whole answer; fills status and body */
+/* Sends on the kept connection and waits for the whole answer; gives its status. */
+int rig_ask(struct rig *r, const char *request);
+/* "METHOD target HTTP/1.1", Host, bob's token, then `fields` ("X: y\r\n...", may be ""). */
+int rig_call(struct rig *r, const char *method, const char *target, const char *fields, const char *body);
+int rig_get(struct rig *r, const char *path, const char *fields); /* as bob */
+int rig_get_anonymous(struct rig *r, const char *path, const char *fields);
+bool rig_answered(const struct rig *r, const char *line); /* the answer's head holds this text */
+bool rig_has(dm_view text, const char *part);
+int64_t rig_count(const struct rig *r, enum gw_count which);
+struct gw_request *rig_waiting(struct rig *r, enum gw_wait_on on); /* the one that waits for it; NULL */
+
+void rig_script(struct rig *r, size_t upstream, const char *answer); /* appends */
+dm_view rig_seen(const struct rig *r, size_t upstream);
+void rig_close_upstream(struct rig *r, size_t upstream); /* nobody listens there any more */
+void rig_say(struct rig *r, size_t upstream, const char *text); /* on its first connection, unasked */
+void rig_hang_up(struct rig *r, size_t upstream);
+void rig_hold(struct rig *r, bool admit, bool objects);
+void rig_release(struct rig *r, enum dm_admit_verdict verdict);
+
+#define RIG_OK "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}"
+#define RIG_SILENT "" /* reads and says nothing */
+#define RIG_HANG_UP "hang up"
