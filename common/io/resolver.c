@@ -197,15 +197,14 @@ static bool is_mapped(const struct dm_address *a)
     return memcmp(a->bytes, mapped, sizeof mapped) == 0;
 }
 
-static void copy_turned(struct entry *e, struct dm_addresses *ret)
+static void copy_turned(const struct dm_addresses *a, unsigned turn, struct dm_addresses *ret)
 {
     unsigned n4 = 0;
-    while (n4 < e->addresses.count && is_mapped(&e->addresses.items[n4]))
+    while (n4 < a->count && is_mapped(&a->items[n4]))
         n4++;
     ret->count = 0;
-    turn_family(&e->addresses, 0, n4, e->turn, ret);
-    turn_family(&e->addresses, n4, e->addresses.count - n4, e->turn, ret);
-    e->turn++;
+    turn_family(a, 0, n4, turn, ret);
+    turn_family(a, n4, a->count - n4, turn, ret);
 }
 
 static void entry_set(struct entry *e, int status, const struct ares_addrinfo *info)
@@ -235,15 +234,17 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         ares_freeaddrinfo(info);
     struct dm_link told;
     dm_list_init(&told);
-    for (struct dm_link *l; (l = dm_list_pop(&e->waiters)) != NULL;)
+    unsigned turn = e->turn;
+    for (struct dm_link *l; (l = dm_list_pop(&e->waiters)) != NULL; e->turn++)
         dm_list_add_tail(&told, l);
+    /* who is told may ask for other names, and that may push this entry out */
+    const struct dm_addresses found = e->addresses;
     enum dm_code rc = e->rc;
     for (struct dm_link *l; (l = dm_list_pop(&told)) != NULL;) {
         struct dm_resolve *q = DM_CONTAINER_OF(l, struct dm_resolve, link_);
-        struct dm_addresses turned = {0};
-        if (rc == DM_OK)
-            copy_turned(e, &turned);
-        q->fn(q, rc, &turned); /* may ask again, but not free the resolver */
+        struct dm_addresses turned;
+        copy_turned(&found, turn++, &turned);
+        q->fn(q, rc, &turned);
     }
 }
 
@@ -330,7 +331,7 @@ enum dm_code dm_resolver_ask(struct dm_resolver *r, dm_view host, struct dm_reso
     if (e->rc != DM_AGAIN && e->until <= dm_loop_now(r->loop))
         entry_ask(e);
     if (e->rc == DM_OK)
-        copy_turned(e, ret);
+        copy_turned(&e->addresses, e->turn++, ret);
     if (e->rc != DM_AGAIN)
         return e->rc;
     DM_REQUIRE(dm_list_empty(&q->link_));

@@ -143,6 +143,7 @@ static void an_upstream_that_does_not_read_has_a_deadline(void **state)
     up_settle(&u);
     dm_clock_manual_step(&u.clock, 15 * DM_SEC);
     (void)up_read_count(&u, fd, 8 << 20); /* it reads a little: the deadline begins anew */
+    up_settle(&u);
     expect_timeout(&h, 19800 * DM_MS, 400 * DM_MS, DM_HTTP_WRITE_TIMEOUT);
     heard_done(&h);
     dm_mem_free(bytes);
