@@ -70,7 +70,7 @@ def layer_of(path, text):
 
 
 def resolve(root, path, name):
-    """The file an #include "name" in path means, relative to root, searched as the compiler does."""
+    """The file an #include "name" in path means, below root, searched as the compiler does."""
     for base in (os.path.dirname(path), "", "common"):
         candidate = os.path.normpath(os.path.join(base, name))
         if os.path.isfile(os.path.join(root, candidate)):

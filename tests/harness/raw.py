@@ -1,4 +1,4 @@
-"""Bytes on the wire: a client and a server that do exactly what a test says, also what is forbidden."""
+"""Bytes on the wire: a client and a server that do what a test says, also what is forbidden."""
 
 import socket
 import threading
@@ -24,7 +24,7 @@ class RawConnection:
         return bool(chunk)
 
     def read_until(self, mark):
-        """All bytes up to and with mark; what came before the end of the stream if it never comes."""
+        """All bytes up to and with mark; what came before the stream's end if it never comes."""
         while mark not in self.buffer and self._fill():
             pass
         end = self.buffer.find(mark)

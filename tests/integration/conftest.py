@@ -1,8 +1,8 @@
-"""What every integration test starts from: a running doorman, its administrator, upstreams, raw bytes.
+"""What integration tests start from: a running doorman, its administrator, upstreams, raw bytes.
 
 A doorman is shared by the tests of a module (names from harness.platform.unique keep them apart);
-a test that needs settings of its own, or ends the program, takes start_doorman. Every doorman must end
-with exit code 0 on SIGTERM and without a sanitizer's report, or the tests that used it fail.
+a test that needs settings of its own, or ends the program, takes start_doorman. Every doorman must
+end with exit code 0 on SIGTERM and without a sanitizer's report, or the tests that used it fail.
 """
 
 import pytest
