@@ -16,7 +16,8 @@ void dm_buf_add_byte(struct dm_buf *b, char byte);
 void dm_buf_add_u64(struct dm_buf *b, uint64_t n);
 void dm_buf_add_i64(struct dm_buf *b, int64_t n);
 void dm_buf_addf(struct dm_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Room for `len` bytes to be written by the caller, then counted with dm_buf_commit. NULL past the cap. */
+/* Room for `len` bytes to be written by the caller, then counted with dm_buf_commit. NULL past the
+ * cap. */
 char *dm_buf_reserve(struct dm_buf *b, size_t len);
 void dm_buf_commit(struct dm_buf *b, size_t len);
 void dm_buf_drop(struct dm_buf *b, size_t len); /* removes bytes from the front */

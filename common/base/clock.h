@@ -1,5 +1,5 @@
-/* Time. dm_time is int64 nanoseconds: monotonic for deadlines, wall (Unix) only for logs, tokens and
- * windows. Code never asks the system: it asks a clock it was given, so tests inject one. */
+/* Time. dm_time is int64 nanoseconds: monotonic for deadlines, wall (Unix) only for logs, tokens
+ * and windows. Code never asks the system: it asks a clock it was given, so tests inject one. */
 #pragma once
 
 #include <stdint.h>
@@ -34,10 +34,12 @@ struct dm_clock_manual {
 };
 void dm_clock_manual_init(struct dm_clock_manual *m, dm_time mono, dm_time wall);
 void dm_clock_manual_step(struct dm_clock_manual *m, dm_time by);      /* both */
-void dm_clock_manual_step_wall(struct dm_clock_manual *m, dm_time by); /* wall only: a stepped clock */
+/* wall only: a stepped clock */
+void dm_clock_manual_step_wall(struct dm_clock_manual *m, dm_time by);
 
 enum { DM_HTTP_DATE_LEN = 29, DM_ISO_LEN = 20, DM_STAMP_LEN = 16 };
-void dm_time_http_date(dm_time wall, char out[DM_HTTP_DATE_LEN + 1]); /* RFC 9110 §5.6.7 IMF-fixdate */
+/* RFC 9110 §5.6.7 IMF-fixdate */
+void dm_time_http_date(dm_time wall, char out[DM_HTTP_DATE_LEN + 1]);
 void dm_time_iso(dm_time wall, char out[DM_ISO_LEN + 1]);             /* 2024-01-15T10:30:00Z */
 void dm_time_stamp(dm_time wall, char out[DM_STAMP_LEN + 1]);         /* 20240115T103000Z */
 bool dm_time_from_iso(dm_view text, dm_time *ret_wall);               /* the form of dm_time_iso */

@@ -1,6 +1,6 @@
 /* Errors: one kind for the code that decides, one identifier for what the world sees, one internal
- * sentence for the log. Clients get the table's sentence and the request id, never the internal text.
- * Any thread; a struct dm_error belongs to its caller. */
+ * sentence for the log. Clients get the table's sentence and the request id, never the internal
+ * text. Any thread; a struct dm_error belongs to its caller. */
 #pragma once
 
 #include "base/mem.h"
@@ -23,7 +23,7 @@ enum dm_code {
     DM_BUG
 };
 
-/* Every public refusal of the product: identifier, HTTP status, public code, sentence (errors.def). */
+/* Every public refusal of the product: name, HTTP status, public code, sentence (errors.def). */
 enum dm_err {
     ERR_NONE = 0,
 #define DM_ERROR(id, status, code, sentence) ERR_##id,

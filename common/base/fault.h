@@ -1,7 +1,7 @@
-/* Fault injection by count, for tests only: the n-th call at a named point fails (or ends the process).
- * Set by DOORMAN_FAULT="alloc:12,io_send:3,store_write_exit:5" in builds with
- * DOORMAN_FAULTS (every preset but release, where dm_fault is a constant false).
- * Thread-safe (atomic counters). */
+/* Fault injection by count, for tests only: the n-th call at a named point fails (or ends the
+ * process). Set by DOORMAN_FAULT="alloc:12,io_write:3,store_write_exit:5" in builds with
+ * DOORMAN_FAULTS (every preset but release, where dm_fault is a constant false). Thread-safe
+ * (atomic counters). */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,8 @@ enum dm_fault_point {
     DM_FAULT_IO_WRITE,         /* stream writes fail with EPIPE */
     DM_FAULT_IO_SHORT,         /* stream writes take one byte */
     DM_FAULT_FILE_WRITE,       /* dump and snapshot files fail with ENOSPC */
-    DM_FAULT_STORE_WRITE_EXIT, /* asked after a store write: the n-th call ends the process, _exit(137) */
+    /* asked after a store write: the n-th call ends the process, _exit(137) */
+    DM_FAULT_STORE_WRITE_EXIT,
     DM_FAULT_COUNT_
 };
 

@@ -1,5 +1,5 @@
-/* Intrusive doubly linked list. The embedding object owns its link; an unlinked link points to itself.
- * One thread. */
+/* Intrusive doubly linked list. The embedding object owns its link; an unlinked link points to
+ * itself. One thread. */
 #pragma once
 
 #include <stdbool.h>

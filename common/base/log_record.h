@@ -1,4 +1,5 @@
-/* One event between the thread that logs it and the writer: packed bytes, copied once. For log*.c only. */
+/* One event between the thread that logs it and the writer: packed bytes, copied once. For log*.c
+ * only. */
 #pragma once
 
 #include "base/buf.h"

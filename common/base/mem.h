@@ -1,7 +1,7 @@
-/* The only door to the heap. When the process has no memory we abort: restarts are cheap, half-states
- * are not; so these never give NULL, except where dm_fault injects it (tests) for the _try forms.
- * Any thread. Counts every allocation (dm_mem_count), so a test can prove that a steady request
- * makes none. */
+/* The only door to the heap. When the process has no memory we abort: restarts are cheap,
+ * half-states are not; so these never give NULL, except where dm_fault injects it (tests) for the
+ * _try forms. Any thread. Counts every allocation (dm_mem_count), so a test can prove that a steady
+ * request makes none. */
 #pragma once
 
 #include "base/view.h"
@@ -14,7 +14,8 @@ char *dm_mem_text(dm_view v);                       /* NUL-ended copy */
 void dm_mem_free(void *ptr);                        /* NULL is fine */
 void dm_mem_freep(void *ptr_to_ptr);                /* frees and sets NULL; for DM_DEFER */
 void dm_mem_wipe(void *ptr, size_t len);            /* not optimised away */
-uint64_t dm_mem_count(void);                        /* allocations by our code so far, all threads */
+/* allocations by our code so far, all threads */
+uint64_t dm_mem_count(void);
 
 #define DM_NEW(type) ((type *)dm_mem_alloc(sizeof(type)))
 #define DM_DEFER(fn) __attribute__((cleanup(fn)))

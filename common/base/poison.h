@@ -1,6 +1,6 @@
-/* Names that must not be used: unbounded, locale-bound or stateful C functions, and the heap behind the
- * back of base/mem. A .c file includes it after every other header: from there on the compiler refuses
- * the names. free is not among them: wrappers give back what their library allocated. */
+/* Names that must not be used: unbounded, locale-bound or stateful C functions, and the heap behind
+ * the back of base/mem. A .c file includes it after every other header: from there on the compiler
+ * refuses the names. free is not among them: wrappers give back what their library allocated. */
 #pragma once
 
 #undef alloca

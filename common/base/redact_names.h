@@ -11,6 +11,6 @@ enum dm_secret_name {
     DM_NAME_TOKEN      /* as a field, when the value is long enough to be one */
 };
 
-/* What the text that ends right before a ':' or '=' names: quotes, brackets and blanks after the name
- * are skipped, '-', '_' and blanks within it ignored, so is whatever stands before it. */
+/* What the text that ends right before a ':' or '=' names: quotes, brackets and blanks after the
+ * name are skipped, '-', '_' and blanks within it ignored, so is whatever stands before it. */
 enum dm_secret_name dm_secret_name_at_end(dm_view text);

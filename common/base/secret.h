@@ -1,5 +1,5 @@
-/* Bytes that must not leak: wiped on done, compared in constant time, not printable by any formatter
- * here. One owner. */
+/* Bytes that must not leak: wiped on done, compared in constant time, not printable by any
+ * formatter here. One owner. */
 #pragma once
 
 #include "base/view.h"
@@ -10,6 +10,7 @@ struct dm_secret {
 };
 
 void dm_secret_set(struct dm_secret *s, dm_view bytes); /* copies; wipes an earlier value */
-dm_view dm_secret_view(const struct dm_secret *s);      /* for the call that needs it, never for a log */
+/* for the call that needs it, never for a log */
+dm_view dm_secret_view(const struct dm_secret *s);
 bool dm_secret_empty(const struct dm_secret *s);
 void dm_secret_done(struct dm_secret *s);

@@ -1,4 +1,4 @@
-/* Runs a function in a child process and catches what it writes to stderr: for code that must abort. */
+/* Runs a function in a child process and catches what it writes to stderr: for code that aborts. */
 #pragma once
 
 #include <stdbool.h>
