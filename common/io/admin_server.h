@@ -4,7 +4,14 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "io/exchange.h"
+
+/* On every answer that a handler gave, removed by the door: the pages libmicrohttpd makes itself for what it
+ * refuses do not have it, and never reach a client. */
+#define DM_ADMIN_HANDLED "X-Doorman-Internal-Handled"
+/* X-Doorman-Peer of a client on a Unix socket. */
+#define DM_ADMIN_PEER_UNIX "unix"
 
 struct dm_admin_server;
 
@@ -17,7 +24,7 @@ struct dm_admin_request { /* valid during the handler; owned by the server */
     bool https;
     struct dm_arena *arena;
 };
-struct dm_admin_response { /* filled by the handler */
+struct dm_admin_response { /* filled by the handler; framing fields are dropped */
     int status;
     struct dm_fields fields; /* via dm_fields_add with the request's arena */
     struct dm_buf body;
@@ -26,6 +33,7 @@ struct dm_admin_response { /* filled by the handler */
 struct dm_admin_server_config {
     const char *socket_path; /* made by the caller in a private directory (0700) */
     size_t max_threads;      /* connections at once; more wait in the backlog */
+    size_t max_head;         /* bytes of a request head (MAX_HEADER_BYTES); 0: 32768 */
     uint64_t (*body_limit)(void *app, dm_view method, dm_view target); /* 413 REQ001/REQ002 past it */
     void (*handle)(void *app, struct dm_admin_request *rq, struct dm_admin_response *rs);
     void *app;
