@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/fault.h"
 #include "base/mem.h"
+#include "child.h"
 
 enum { CHUNK = 4096, CAP = 64 * 1024 };
 
@@ -168,9 +169,39 @@ static void an_injected_fault_gives_nothing_and_leaks_nothing(void **state)
     dm_arena_pool_free(NULL);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+static void write_after_reset(void)
+{
+    struct dm_arena a;
+    dm_arena_init(&a, pool, CAP);
+    volatile char *block = dm_arena_alloc(&a, 64);
+    dm_arena_reset(&a);
+    block[5] = 1;
+}
+
+static void write_past_the_end(void)
+{
+    struct dm_arena a;
+    dm_arena_init(&a, pool, CAP);
+    volatile char *block = dm_arena_alloc(&a, 64);
+    (void)dm_arena_alloc(&a, 64);
+    block[64] = 1;
+}
+
+static void asan_sees_misuse_as_it_does_on_the_heap(void **state)
+{
+    (void)state;
+    assert_int_not_equal(exit_status_of(write_after_reset), 0);
+    assert_int_not_equal(exit_status_of(write_past_the_end), 0);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#ifdef __SANITIZE_ADDRESS__
+        cmocka_unit_test_setup_teardown(asan_sees_misuse_as_it_does_on_the_heap, setup, teardown),
+#endif
         cmocka_unit_test_setup_teardown(blocks_are_aligned_and_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(past_the_cap_there_is_nothing_more, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_blocks_count_against_the_cap_too, setup, teardown),
