@@ -85,6 +85,7 @@ struct dm_address_set {
     struct node *nodes;
     uint32_t n_nodes, room, root[2];
     size_t count;
+    char **texts; /* as given */
 };
 
 static unsigned bit_at(const unsigned char *bytes, unsigned i)
@@ -194,7 +195,9 @@ enum dm_code dm_address_set_new(const dm_view *entries, size_t n, struct dm_addr
         }
         insert(s, a.bytes, bits);
     }
-    s->count = n;
+    s->texts = dm_mem_array(n + 1, sizeof *s->texts);
+    for (; s->count < n; s->count++)
+        s->texts[s->count] = dm_mem_text(entries[s->count]);
     *ret = s;
     return DM_OK;
 }
@@ -203,8 +206,16 @@ void dm_address_set_free(struct dm_address_set *s)
 {
     if (s == NULL)
         return;
+    for (size_t i = 0; i < s->count; i++)
+        dm_mem_free(s->texts[i]);
+    dm_mem_free(s->texts);
     dm_mem_free(s->nodes);
     dm_mem_free(s);
+}
+
+dm_view dm_address_set_text(const struct dm_address_set *s, size_t i)
+{
+    return s == NULL || i >= s->count ? DM_VIEW_NONE : dm_view_of(s->texts[i]);
 }
 
 bool dm_address_set_has(const struct dm_address_set *s, const struct dm_address *a)

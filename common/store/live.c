@@ -80,6 +80,13 @@ enum dm_code dm_live_hit(struct dm_live_admin *a, dm_view name, dm_view id, int6
     return a->ops->hit(a, name, id, limit, window_seconds, ret, err);
 }
 
+enum dm_code dm_live_bandwidth_used(struct dm_live_admin *a, dm_view subject,
+                                    int64_t window_seconds, int64_t *ret, struct dm_error *err)
+{
+    DM_REQUIRE(window_seconds > 0);
+    return a->ops->bandwidth_used(a, subject, window_seconds, ret, err);
+}
+
 enum dm_code dm_live_clear_counters(struct dm_live_admin *a, struct dm_error *err)
 {
     return a->ops->clear_counters(a, err);

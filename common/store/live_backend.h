@@ -29,6 +29,8 @@ struct dm_live_admin_ops {
                                struct dm_error *err);
     enum dm_code (*hit)(struct dm_live_admin *a, dm_view name, dm_view id, int64_t limit,
                         int64_t window_seconds, struct dm_live_hit *ret, struct dm_error *err);
+    enum dm_code (*bandwidth_used)(struct dm_live_admin *a, dm_view subject, int64_t window_seconds,
+                                   int64_t *ret, struct dm_error *err);
     enum dm_code (*clear_counters)(struct dm_live_admin *a, struct dm_error *err);
     enum dm_code (*ping)(struct dm_live_admin *a, struct dm_error *err);
     void (*free)(struct dm_live_admin *a);

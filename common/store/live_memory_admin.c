@@ -19,6 +19,7 @@ struct call {
     int64_t limit, window;
     dm_time expires;
     bool revoked;
+    int64_t bytes;
     struct dm_live_hit hit;
     struct live_news *news;
     uint64_t generation;
@@ -150,6 +151,22 @@ static enum dm_code hit(struct dm_live_admin *a, dm_view name, dm_view id, int64
     return rc;
 }
 
+static enum dm_code do_bandwidth(struct call *c, dm_time now)
+{
+    c->bytes = dm_live_state_bandwidth(c->memory->state, c->a, c->window, now);
+    return DM_OK;
+}
+
+static enum dm_code bandwidth_used(struct dm_live_admin *a, dm_view subject, int64_t window,
+                                   int64_t *ret, struct dm_error *err)
+{
+    struct call c = {.work = do_bandwidth, .a = subject, .window = window};
+    enum dm_code rc = ask(a, &c, err);
+    if (rc == DM_OK)
+        *ret = c.bytes;
+    return rc;
+}
+
 static enum dm_code do_clear(struct call *c, dm_time now)
 {
     (void)now;
@@ -183,6 +200,7 @@ static const struct dm_live_admin_ops admin_ops = {
     .unrevoke = unrevoke,
     .is_revoked = is_revoked,
     .hit = hit,
+    .bandwidth_used = bandwidth_used,
     .clear_counters = clear_counters,
     .ping = ping,
     .free = admin_free,

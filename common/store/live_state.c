@@ -4,7 +4,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "store/index.h"
+#include "base/index.h"
 #include "store/live_hits.h"
 #include "store/live_keys.h"
 #include "store/live_table.h"
@@ -171,6 +171,17 @@ void dm_live_state_add_bandwidth(struct dm_live_state *s, dm_view subject, int64
         tell_full(s, now);
     else if (__builtin_add_overflow(slot.entry->value, bytes, &slot.entry->value))
         slot.entry->value = INT64_MAX;
+}
+
+int64_t dm_live_state_bandwidth(struct dm_live_state *s, dm_view subject, int64_t window,
+                                dm_time now)
+{
+    struct slot slot;
+    const struct dm_counter_ask c = {.kind = DM_COUNTER_BANDWIDTH, .window_seconds = window};
+    if (!dm_live_subject_fits(subject, DM_VIEW_NONE))
+        return 0; /* no user has such a name */
+    look_up(s, subject, &c, now, &slot);
+    return slot.value;
 }
 
 enum dm_code dm_live_state_revoke(struct dm_live_state *s, dm_view subject, dm_view jti,

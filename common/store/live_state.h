@@ -28,6 +28,8 @@ void dm_live_state_admit(struct dm_live_state *s, const struct dm_admit_ask *ask
                          struct dm_admit_answer *ret);
 void dm_live_state_add_bandwidth(struct dm_live_state *s, dm_view subject, int64_t window,
                                  int64_t bytes, dm_time now_wall);
+int64_t dm_live_state_bandwidth(struct dm_live_state *s, dm_view subject, int64_t window,
+                                dm_time now_wall);
 /* DM_INVALID: names too long; DM_LIMIT: the table is full. */
 enum dm_code dm_live_state_revoke(struct dm_live_state *s, dm_view subject, dm_view jti,
                                   dm_time expires, dm_time now_wall) DM_MUST_USE;
