@@ -150,8 +150,10 @@ static void insert(struct dm_address_set *s, const unsigned char *prefix, unsign
         uint32_t fork = add_node(s, prefix, same, same == bits);
         s->nodes[fork].child[bit_at(s->nodes[at].prefix, same)] = at;
         hang(s, parent, side, fork);
-        if (same < bits)
-            s->nodes[fork].child[bit_at(prefix, same)] = add_node(s, prefix, bits, true);
+        if (same < bits) {
+            uint32_t leaf = add_node(s, prefix, bits, true); /* moves the nodes */
+            s->nodes[fork].child[bit_at(prefix, same)] = leaf;
+        }
         return;
     }
 }

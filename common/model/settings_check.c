@@ -190,6 +190,9 @@ static void check_tls(struct dm_settings_loading *l)
 
 void dm_settings_check_pairs(struct dm_settings_loading *l)
 {
+    dm_view *base = &l->s->base_url; /* paths are appended to it */
+    while (base->len > 0 && base->ptr[base->len - 1] == '/')
+        base->len--;
     l->s->secure_mode = l->s->https_only || l->s->https_enabled;
     check_role(l);
     check_redis(l);

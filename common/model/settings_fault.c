@@ -72,7 +72,9 @@ static void show_value(const struct dm_setting_row *row, const struct dm_setting
                        struct dm_buf *out)
 {
     bool listed = raw->node != NULL && raw->node->kind != DM_YAML_SCALAR;
-    if (dm_setting_secret(row) || (!listed && row->type != DM_SETTING_URL && dm_redact_value(raw->text)))
+    if (!listed && raw->text.len == 0)
+        dm_buf_add(out, DM_LIT("nothing"));
+    else if (dm_setting_secret(row) || (!listed && row->type != DM_SETTING_URL && dm_redact_value(raw->text)))
         dm_buf_addf(out, "[REDACTED] (length %zu)", raw->text.len);
     else if (listed)
         show_node(raw->node, out);
