@@ -34,7 +34,7 @@ enum writer_state { WRITER_BUSY = 0, WRITER_RESTS, WRITER_GATHERS, WRITER_SLEEPS
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t wake, flushed;
-    bool is_open, stop;
+    bool has_conditions, is_open, stop;
     enum writer_state state; /* a thread that wakes the writer sets it back to busy, so one does */
     char *fill, *drain;
     size_t len, lines, drained_len;
@@ -65,8 +65,11 @@ void dm_log_queue_open(void)
 {
     pthread_mutex_lock(&queue.lock);
     DM_REQUIRE(!queue.is_open);
-    condition_init(&queue.wake);
-    condition_init(&queue.flushed);
+    if (!queue.has_conditions) {
+        condition_init(&queue.wake);
+        condition_init(&queue.flushed);
+        queue.has_conditions = true; /* for ever: a thread may still be on its way to signal one */
+    }
     queue.fill = buffer_new();
     queue.drain = buffer_new();
     queue.len = queue.lines = queue.drained_len = 0;

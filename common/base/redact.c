@@ -118,22 +118,29 @@ static bool stops(dm_view in, size_t at, unsigned stop)
     }
 }
 
-/* End of an unquoted value. Inside a JSON string a backslash and what follows are one unit: the
- * escapes of CR, LF (and tab, where blanks count) end a line as the bytes would. */
+/* What an escaped byte does: the escapes of CR and LF (and of a tab, where blanks count) end a line
+ * as the bytes would. Not in a URL: there they are a backslash and a letter. */
+static bool escape_stops(char letter, unsigned stop)
+{
+    if (stop & STOP_QUOTE)
+        return false;
+    return letter == 'n' || letter == 'r' || (letter == 't' && (stop & STOP_BLANK));
+}
+
+/* End of an unquoted value. A backslash and what follows it are one unit, as our own lines have it.
+ */
 static size_t bare_end(const struct pass *p, size_t at, unsigned stop)
 {
     dm_view in = p->in;
     while (at < in.len && !stops(in, at, stop)) {
-        char next = byte_at(in, at + 1);
         if (p->in_string && in.ptr[at] == '"')
             break;
-        if (in.ptr[at] != '\\') {
+        if (in.ptr[at] == '\\' && at + 1 < in.len) {
+            if (escape_stops(in.ptr[at + 1], stop))
+                break;
             at++;
-        } else if (next == 'n' || next == 'r' || (next == 't' && (stop & STOP_BLANK))) {
-            break;
-        } else {
-            at += p->in_string && at + 1 < in.len ? 2 : 1;
         }
+        at++;
     }
     return at;
 }
