@@ -102,7 +102,7 @@ void gw_request_resume(struct gw_worker *w, struct gw_handle handle, enum gw_wai
     run(rq);
 }
 
-void gw_request_cancel(struct gw_request *rq)
+void gw_request_cancel(struct gw_request *rq, enum dm_gone why)
 {
     switch (rq->wait.on) {
     case GW_WAIT_PRINCIPAL:
@@ -117,11 +117,11 @@ void gw_request_cancel(struct gw_request *rq)
         break;
     case GW_WAIT_NOTHING: /* inside a step: nothing is out */
     case GW_WAIT_THROTTLE:
-    case GW_WAIT_BODY:
     case GW_WAIT_BACKOFF: /* the timer alone, stopped below */
         break;
     }
     rq->gone = true;
+    rq->why = why;
     go_to_account(rq);
 }
 
@@ -160,12 +160,7 @@ static void on_head(void *app, struct dm_exchange *x)
 
 static void on_body(struct dm_exchange *x)
 {
-    struct gw_request *rq = x->server;
-
-    if (rq->wait.on == GW_WAIT_BODY)
-        gw_request_resume(rq->worker, rq->handle, GW_WAIT_BODY);
-    else
-        gw_call_upload(rq);
+    gw_call_upload(x->server);
 }
 
 static void on_room(struct dm_exchange *x)
@@ -175,8 +170,7 @@ static void on_room(struct dm_exchange *x)
 
 static void on_gone(struct dm_exchange *x, enum dm_gone why)
 {
-    (void)why;
-    gw_request_cancel(x->server);
+    gw_request_cancel(x->server, why);
 }
 
 static void on_done(struct dm_exchange *x)

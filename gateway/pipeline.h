@@ -26,7 +26,7 @@ enum gw_next gw_answer(struct gw_request *rq, int status, dm_view body);
 /* Runs the waiting step again if the request is still there and waits for `on`; else does nothing. */
 void gw_request_resume(struct gw_worker *w, struct gw_handle handle, enum gw_wait_on on);
 /* Client gone, deadline of the connection, drain: disarms the one wait and goes to account. */
-void gw_request_cancel(struct gw_request *rq);
+void gw_request_cancel(struct gw_request *rq, enum dm_gone why);
 
 extern const struct dm_exchange_handler gw_pipeline_handler; /* x->server is the request */
 void gw_pipeline_start(struct gw_worker *w, struct dm_exchange *x);

@@ -30,7 +30,6 @@ enum gw_wait_on {
     GW_WAIT_PRINCIPAL, /* user and subscriptions, first use in this process */
     GW_WAIT_ADMISSION, /* revocation and counters: the live store */
     GW_WAIT_THROTTLE,  /* the delay that a throttle imposes */
-    GW_WAIT_BODY,      /* bytes of a body that a rule needs whole */
     GW_WAIT_UPSTREAM,  /* head of the upstream's answer */
     GW_WAIT_BACKOFF,   /* before the next attempt */
     GW_WAIT_ANSWER     /* the rest of the answer, and the client taking it */
@@ -114,6 +113,7 @@ struct gw_up { /* forward, and the callbacks of its call (upstream/call.c) */
     unsigned attempts;         /* begun so far */
     bool probe;                /* tries a half-open circuit, not reported yet */
     enum gw_upload upload;     /* of a streamed body */
+    struct dm_fields sent_trailers; /* borrowed by the call */
     bool uploaded_any;         /* some of it left the client's buffer: no second attempt */
     bool got_head, ended;
     int status;
@@ -155,7 +155,8 @@ struct gw_request {
     const struct gw_world *world; /* pinned: settings, policy, keys */
     struct gw_handle handle;
     unsigned at;  /* index of the step that runs or waits */
-    bool gone;    /* the exchange is dead: account, touch nothing of the client's */
+    bool gone;    /* no answer, or not all of it, reaches the client any more */
+    enum dm_gone why;
     struct gw_wait wait;
     struct gw_in in;
     struct gw_route route;

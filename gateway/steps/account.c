@@ -6,6 +6,14 @@
 
 enum { CLIENT_GONE = 499 }; /* nobody saw a status: the code nginx gave this case */
 
+/* What the client got; where it left before that, what the carrier answers, or nobody saw. */
+static int status_of(const struct gw_request *rq)
+{
+    if (rq->x->status != 0)
+        return rq->x->status;
+    return rq->why == DM_GONE_DEADLINE ? 408 : rq->why == DM_GONE_PROTOCOL ? 400 : CLIENT_GONE;
+}
+
 /* Bytes of an admitted call of a known user, where a limit watches them (gateway.md §10.3, §25.3). */
 static void add_bandwidth(struct gw_request *rq)
 {
@@ -19,7 +27,7 @@ static void add_bandwidth(struct gw_request *rq)
 /* Reads all. Never waits. The exchange is valid until here, no longer. */
 enum gw_next step_account(struct gw_request *rq)
 {
-    const int status = rq->x->status != 0 ? rq->x->status : CLIENT_GONE;
+    const int status = status_of(rq);
     const dm_time took = gw_now(rq) - rq->x->started;
 
     gw_call_cancel(rq);

@@ -88,10 +88,11 @@ static enum gw_next end_held(struct gw_request *rq)
 
 static enum gw_next end_relay(struct gw_request *rq)
 {
-    struct dm_fields trailers = {0};
+    struct dm_fields trailers;
 
-    if (rq->up.end.end != DM_HTTP_COMPLETE || !gw_headers_down_trailers(rq, rq->up.trailers, &trailers))
+    if (rq->up.end.end != DM_HTTP_COMPLETE)
         return cut(rq);
+    gw_headers_trailers(rq, rq->up.trailers, DM_HF_RESPONSE, &trailers);
     for (size_t i = 0; i < trailers.count; i++)
         dm_exchange_trailer(rq->x, trailers.items[i].name, trailers.items[i].value);
     return finish(rq);

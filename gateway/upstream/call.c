@@ -141,12 +141,9 @@ void gw_call_cancel(struct gw_request *rq)
 
 static void upload_ended(struct gw_request *rq)
 {
-    const struct dm_fields *trailers = dm_exchange_trailers(rq->x);
-    struct dm_fields passing = {0};
-
     rq->up.upload = GW_UPLOAD_ENDED;
-    gw_headers_up_trailers(rq, trailers, &passing);
-    dm_http_push_end(rq->up.call, passing.count > 0 ? &passing : NULL);
+    gw_headers_trailers(rq, dm_exchange_trailers(rq->x), DM_HF_REQUEST, &rq->up.sent_trailers);
+    dm_http_push_end(rq->up.call, &rq->up.sent_trailers);
 }
 
 /* Moves what is there from the client to the upstream; neither side is asked for more than it has. */

@@ -19,7 +19,7 @@ static bool named(const struct dm_policy_api *api, dm_view name)
 bool gw_header_passes(const struct dm_policy_api *api, const struct dm_fields *all,
                       const struct dm_field_line *f, unsigned standard)
 {
-    const unsigned flags = dm_header_flags(f->id);
+    const unsigned flags = dm_header_flags_of(f->id, f->name);
     bool passes;
 
     if (flags & (DM_HF_HOP | DM_HF_OURS | DM_HF_INTERNAL))
@@ -31,6 +31,20 @@ bool gw_header_passes(const struct dm_policy_api *api, const struct dm_fields *a
     else
         passes = api->headers_all || named(api, f->name);
     return passes && !dm_fields_connection_lists(all, f->name);
+}
+
+void gw_headers_trailers(struct gw_request *rq, const struct dm_fields *in, unsigned standard,
+                         struct dm_fields *out)
+{
+    *out = (struct dm_fields){0};
+    for (size_t i = 0; in != NULL && i < in->count; i++) {
+        const struct dm_field_line *f = &in->items[i];
+        if (dm_header_flags(f->id) & DM_HF_NEVER)
+            continue; /* a credential has no business in a trailer */
+        if (gw_header_passes(rq->route.api, in, f, standard) &&
+            !dm_fields_add(out, rq->x->arena, f->id, f->name, f->value))
+            return;
+    }
 }
 
 bool gw_header_is_own_cookie(dm_view pair)

@@ -6,10 +6,11 @@
 
 /* Request line and fields of the upstream's request into up.head; false past the arena's cap. */
 bool gw_headers_up(struct gw_request *rq);
-bool gw_headers_up_trailers(struct gw_request *rq, const struct dm_fields *in, struct dm_fields *out);
 /* Fields of the client's answer: the upstream's that pass, then ours, which replace same-named ones. */
 bool gw_headers_down(struct gw_request *rq, struct dm_fields *out);
-bool gw_headers_down_trailers(struct gw_request *rq, const struct dm_fields *in, struct dm_fields *out);
+/* Trailers that pass, either way (standard as below); what finds no memory is left out. NULL: none. */
+void gw_headers_trailers(struct gw_request *rq, const struct dm_fields *in, unsigned standard,
+                         struct dm_fields *out);
 
 /* The rule itself. standard: DM_HF_REQUEST or DM_HF_RESPONSE. */
 bool gw_header_passes(const struct dm_policy_api *api, const struct dm_fields *all,

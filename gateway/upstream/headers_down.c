@@ -48,16 +48,3 @@ bool gw_headers_down(struct gw_request *rq, struct dm_fields *out)
            add_milliseconds(rq, out, DM_HDR_X_BACKEND_TIME, rq->times.backend) &&
            add_upstreams(rq, rq->up.fields, out);
 }
-
-bool gw_headers_down_trailers(struct gw_request *rq, const struct dm_fields *in, struct dm_fields *out)
-{
-    for (size_t i = 0; in != NULL && i < in->count; i++) {
-        const struct dm_field_line *f = &in->items[i];
-        if (dm_header_flags(f->id) & DM_HF_NEVER)
-            continue;
-        if (gw_header_passes(rq->route.api, in, f, DM_HF_RESPONSE) &&
-            !dm_fields_add(out, rq->x->arena, f->id, f->name, f->value))
-            return false;
-    }
-    return true;
-}

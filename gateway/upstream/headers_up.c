@@ -114,16 +114,3 @@ bool gw_headers_up(struct gw_request *rq)
     rq->up.head = dm_arena_copy(rq->x->arena, dm_buf_view(out));
     return rq->up.head.ptr != NULL;
 }
-
-bool gw_headers_up_trailers(struct gw_request *rq, const struct dm_fields *in, struct dm_fields *out)
-{
-    for (size_t i = 0; in != NULL && i < in->count; i++) {
-        const struct dm_field_line *f = &in->items[i];
-        if (dm_header_flags(f->id) & DM_HF_NEVER)
-            continue; /* a credential has no business in a trailer */
-        if (gw_header_passes(rq->route.api, in, f, DM_HF_REQUEST) &&
-            !dm_fields_add(out, rq->x->arena, f->id, f->name, f->value))
-            return false;
-    }
-    return true;
-}

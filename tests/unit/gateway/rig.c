@@ -674,3 +674,52 @@ void rig_done(struct rig *r)
     for (size_t i = 0; i < RIG_UPSTREAMS; i++)
         rig_close_upstream(r, i);
 }
+
+/* --- for tests that need one rig each --- */
+
+int rig_setup_with(void **state, const char *const *env)
+{
+    struct rig *r = test_calloc(1, sizeof *r);
+
+    rig_init(r, env);
+    rig_demo(r);
+    *state = r;
+    return 0;
+}
+
+int rig_setup(void **state)
+{
+    return rig_setup_with(state, NULL);
+}
+
+int rig_teardown(void **state)
+{
+    rig_done(*state);
+    test_free(*state);
+    return 0;
+}
+
+void rig_one_server(struct rig *r, const char *more)
+{
+    char api[2048];
+
+    snprintf(api, sizeof api, "%s\"api_servers\":[\"http://127.0.0.1:%u\"],", more, r->up[0].port);
+    rig_api(r, api);
+}
+
+int rig_begin(struct rig *r, const char *answer)
+{
+    char request[4096];
+    const int fd = rig_connect(r);
+
+    rig_script(r, 0, answer);
+    snprintf(request, sizeof request,
+             "GET /api/rest/demo/v1/items HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\n\r\n",
+             rig_token(r, "bob", ""));
+    rig_send(r, fd, request, strlen(request));
+    rig_settle(r);
+    r->answer_len = 0;
+    r->answer[0] = '\0';
+    rig_receive(r, fd);
+    return fd;
+}

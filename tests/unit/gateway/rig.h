@@ -117,6 +117,23 @@ void rig_hang_up(struct rig *r, size_t upstream);
 void rig_hold(struct rig *r, bool admit, bool objects);
 void rig_release(struct rig *r, enum dm_admit_verdict verdict);
 
+/* Fixtures: a rig with the demo, under settings. */
+int rig_setup_with(void **state, const char *const *env);
+int rig_setup(void **state);
+int rig_teardown(void **state);
+#define RIG_SETUP(name, ...) \
+    static int name(void **state) \
+    { \
+        static const char *const env[] = {__VA_ARGS__, NULL}; \
+        return rig_setup_with(state, env); \
+    }
+#define RIG_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
+
+void rig_one_server(struct rig *r, const char *more); /* the demo's API with server A alone */
+/* Sends GET items as bob on a connection of its own, to be answered by server A with `answer`; gives the
+ * connection, with what came so far in answer. */
+int rig_begin(struct rig *r, const char *answer);
+
 #define RIG_OK "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}"
 #define RIG_SILENT "" /* reads and says nothing */
 #define RIG_HANG_UP "hang up"
