@@ -1,4 +1,4 @@
-/* The nouns of the product as data: one field table per noun (fields_<noun>.def) says name, type, range,
+/* The nouns of the product as data: one field table per noun (record_<noun>.c) says name, type, range,
  * default, who may write it and whether the gateway needs it. Walked by one validator (pydantic-like
  * coercion, platform-access.md §3, platform-apis.md §0.2) and one projector; no code per noun. Pure. */
 #pragma once
@@ -23,17 +23,21 @@ enum {
     DM_FIELD_PROJECTED = 1 << 4,  /* published to the gateway */
     DM_FIELD_SECRET = 1 << 5,     /* never read back, never logged */
     DM_FIELD_CLEARABLE = 1 << 6,
-    DM_FIELD_DEFAULT_NULL = 1 << 7 /* absent on create is stored as null */
+    DM_FIELD_UPDATE_MIN = 1 << 7,
+    DM_FIELD_ABSENT = 1 << 8 /* absent on create stays absent; all others are stored as null */
 };
 
 struct dm_field {
     const char *name;
     enum dm_field_type type;
     double min, max;           /* numbers: value; strings: code points; lists: items. min > max: no bound */
-    const char *default_json;  /* used on create when absent; NULL: stays absent (or null, see flags) */
+    const char *default_json;  /* used on create when absent; NULL: null, or absent (see flags) */
     unsigned flags;
     const char *const *words;  /* closed set for strings, NULL-ended; NULL: free */
     bool (*check)(const struct dm_json *value); /* further rule; NULL: none */
+    /* Spelling that is put right rather than refused (method in lower case); gives a new value. */
+    struct dm_json *(*normalise)(const struct dm_json *value);
+    double update_min; /* instead of min on update, where DM_FIELD_UPDATE_MIN is set */
 };
 
 struct dm_record_type {
