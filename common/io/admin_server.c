@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +20,7 @@ enum {
      * resident. */
     POOL_PER_HEAD = 2,
     POOL_EXTRA = 32768,
+    SPARE_CONNECTIONS = 64, /* ended ones that libmicrohttpd has not counted off yet */
     STACK_SIZE = 1 << 20,   /* handlers encode nested JSON; untouched pages cost nothing */
     ARENA_CHUNK = 16384,
     ARENA_KEEP = 2,
@@ -42,6 +45,13 @@ struct dm_admin_server {
     struct dm_admin_server_config config;
     struct MHD_Daemon *daemon;
     char *path;
+    /* Accepting is ours: libmicrohttpd closes what comes over its limit of connections instead of leaving it
+     * in the backlog. */
+    int listener;
+    pthread_t acceptor;
+    sem_t places;
+    atomic_bool stopping;
+    bool added; /* the acceptor's own: the connection it hands over was begun */
     pthread_mutex_t lock; /* for spare */
     struct call *spare;   /* at most as many as there are threads */
 };
@@ -178,7 +188,7 @@ static void refuse(struct call *c, enum dm_err err)
 
 static void add_field(struct call *c, struct MHD_Response *r, const struct dm_field_line *line)
 {
-    if (dm_header_flags_of(line->id, line->name) & DM_HF_HOP)
+    if (dm_header_flags(dm_header_find(line->name)) & DM_HF_HOP) /* whatever id the handler gave it */
         return;
     const char *name = dm_arena_text(&c->arena, line->name), *value = dm_arena_text(&c->arena, line->value);
     if (name == NULL || value == NULL || MHD_add_response_header(r, name, value) != MHD_YES)
@@ -255,7 +265,7 @@ static enum dm_code listen_on(const char *path, int *ret_fd, struct dm_error *er
         return DM_FAIL(err, DM_INVALID, ERR_INTERNAL, "could not listen on \"%s\": path over %zu bytes", path,
                        sizeof a.sun_path - 1);
     memcpy(a.sun_path, path, len + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0) {
         /* the directory is private already: this is the second lock */
         if (chmod(path, S_IRUSR | S_IWUSR) == 0 && listen(fd, SOMAXCONN) == 0) {
@@ -278,20 +288,56 @@ static void on_log(void *ctx, const char *format, va_list args)
     DM_LOG(DM_LOG_DEBUG, DM_VIEW_NONE, "libmicrohttpd", DM_FC("text", format));
 }
 
-static struct MHD_Daemon *start_daemon(struct dm_admin_server *s, int fd)
+static void on_connection(void *ctx, struct MHD_Connection *connection, void **socket_ctx,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    (void)connection;
+    (void)socket_ctx;
+    struct dm_admin_server *s = ctx;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        s->added = true;
+    else
+        sem_post(&s->places);
+}
+
+static void hand_over(struct dm_admin_server *s, int fd)
+{
+    static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
+    s->added = false;
+    if (MHD_add_connection(s->daemon, fd, (const struct sockaddr *)&nobody, sizeof nobody) != MHD_YES && !s->added)
+        sem_post(&s->places);
+}
+
+static void *run_acceptor(void *arg)
+{
+    struct dm_admin_server *s = arg;
+    for (;;) {
+        while (sem_wait(&s->places) != 0)
+            ; /* interrupted by a signal */
+        int fd = -1;
+        while (!atomic_load(&s->stopping) && fd < 0)
+            fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return NULL;
+        hand_over(s, fd);
+    }
+}
+
+static struct MHD_Daemon *start_daemon(struct dm_admin_server *s)
 {
     const struct dm_admin_server_config *c = &s->config;
     size_t max_head = c->max_head > 0 ? c->max_head : DEFAULT_MAX_HEAD;
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
-                     MHD_USE_ITC | MHD_USE_ERROR_LOG | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+                     MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+                     MHD_USE_SUPPRESS_DATE_NO_CLOCK;
     /* No connection timeout: it would cut the answer of a handler that takes longer; the door has its own. */
     struct MHD_OptionItem options[] = {
-        {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)c->max_threads, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)(c->max_threads + SPARE_CONNECTIONS), NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)(POOL_PER_HEAD * max_head + POOL_EXTRA), NULL},
         {MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, NULL},
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, s},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, s},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, s},
         {MHD_OPTION_END, 0, NULL},
     };
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
@@ -307,6 +353,9 @@ static void server_free(struct dm_admin_server *s)
         dm_mem_free(c);
     }
     pthread_mutex_destroy(&s->lock);
+    sem_destroy(&s->places);
+    (void)close(s->listener);
+    (void)unlink(s->path);
     dm_mem_free(s->path);
     dm_mem_free(s);
 }
@@ -322,13 +371,15 @@ enum dm_code dm_admin_server_start(const struct dm_admin_server_config *c, struc
     struct dm_admin_server *s = DM_NEW(struct dm_admin_server);
     s->config = *c;
     s->path = dm_mem_text(dm_view_of(c->socket_path));
+    s->listener = fd;
     pthread_mutex_init(&s->lock, NULL);
-    s->daemon = start_daemon(s, fd);
-    if (s->daemon == NULL) {
-        (void)unlink(s->path); /* whether fd is closed already only libmicrohttpd knows: the program ends now */
+    sem_init(&s->places, 0, (unsigned)c->max_threads);
+    s->daemon = start_daemon(s);
+    if (s->daemon == NULL || pthread_create(&s->acceptor, NULL, run_acceptor, s) != 0) {
+        if (s->daemon != NULL)
+            MHD_stop_daemon(s->daemon);
         server_free(s);
-        return DM_FAIL(err, DM_UNAVAILABLE, ERR_INTERNAL, "could not start libmicrohttpd on \"%s\"",
-                       c->socket_path);
+        return DM_FAIL(err, DM_UNAVAILABLE, ERR_INTERNAL, "could not start the admin server's threads");
     }
     *ret = s;
     return DM_OK;
@@ -338,7 +389,10 @@ void dm_admin_server_stop(struct dm_admin_server *s)
 {
     if (s == NULL)
         return;
+    atomic_store(&s->stopping, true);
+    (void)shutdown(s->listener, SHUT_RDWR); /* ends a waiting accept */
+    sem_post(&s->places);
+    pthread_join(s->acceptor, NULL);
     MHD_stop_daemon(s->daemon);
-    (void)unlink(s->path);
     server_free(s);
 }
