@@ -8,7 +8,7 @@
 #include "base/map.h"
 #include "store/documents_backend.h"
 #include "store/documents_text.h"
-#include "store/index.h"
+#include "base/index.h"
 
 enum {
     DOCUMENT_CAP = 16 * 1024 * 1024, /* the limit of MongoDB too */

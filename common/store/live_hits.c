@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "store/index.h"
+#include "base/index.h"
 
 enum {
     KEYS_CAP = 65536, /* addresses that try to log in within one window: far above honest use */
