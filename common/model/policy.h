@@ -14,114 +14,105 @@
  * stays the same for one (kind, id) across snapshots, so workers keep counters
  * and breakers in arrays that survive a swap. */
 struct dm_policy_server {
-  dm_view text; /* as stored, for logs */
-  dm_view key;  /* "host:port", "tls:host:port" or the socket path: names the
-                   connection pool */
-  struct dm_url url;
-  dm_view host_header; /* what goes into Host */
+    dm_view text; /* as stored, for logs */
+    dm_view key;  /* "host:port", "tls:host:port" or the socket path: names the
+                     connection pool */
+    struct dm_url url;
+    dm_view host_header; /* what goes into Host */
 };
 struct dm_policy_pool {
-  uint32_t slot; /* 0: never had a server */
-  uint32_t n_servers;
-  struct dm_policy_server *servers;
+    uint32_t slot; /* 0: never had a server */
+    uint32_t n_servers;
+    struct dm_policy_server *servers;
 };
 
 struct dm_policy_cors {
-  bool any_origin, any_header, credentials;
-  struct dm_strs origins, methods, headers;
-  dm_view methods_text, headers_text,
-      expose_text; /* joined ", ", ready to send; empty: do not send */
+    bool any_origin, any_header, credentials;
+    struct dm_strs origins, methods, headers;
+    dm_view methods_text, headers_text,
+        expose_text; /* joined ", ", ready to send; empty: do not send */
 };
 
 struct dm_policy_endpoint {
-  dm_view endpoint_id, method; /* method: upper case; "*" = any (R14) */
-  dm_view uri, client_uri;     /* templates; client_uri empty = uri */
-  struct dm_policy_pool pool;  /* n_servers 0: the API's */
-  bool wildcard;               /* client side ends in "/" "*" */
-  bool rewritten; /* uri differs from client_uri; else the client's path goes
-                     upstream */
+    dm_view endpoint_id, method; /* method: upper case; "*" = any (R14) */
+    dm_view uri, client_uri;     /* templates; client_uri empty = uri */
+    struct dm_policy_pool pool;  /* n_servers 0: the API's */
+    bool wildcard;               /* client side ends in "/" "*" */
+    bool rewritten;              /* uri differs from client_uri; else the client's path goes
+                                    upstream */
 };
 
 struct dm_policy_api {
-  _Atomic unsigned refs_;
-  dm_view api_id, name, version, nv,
-      path;      /* nv "name/version", path "/name/version" */
-  uint32_t slot; /* breaker and metrics */
-  bool active, is_public, auth_required, credits_enabled, retry_non_idempotent,
-      strict_envelope, is_crud;
-  bool headers_all;             /* api_allowed_headers holds "*" */
-  struct dm_strs headers;       /* lower case, sorted */
-  struct dm_strs roles, groups; /* sorted */
-  struct dm_policy_pool pool;
-  struct dm_policy_cors cors;
-  bool ip_whitelist_mode;
-  struct dm_address_set *ip_whitelist, *ip_blacklist; /* NULL when empty */
-  int trust_xff; /* -1: as the global setting */
-  unsigned retries;
-  int limit_on_store_down; /* -1: LIMIT_ON_STORE_DOWN; else its enum */
-  dm_time connect_timeout, read_timeout, write_timeout,
-      pool_timeout; /* 0: the setting */
-  dm_view auth_swap, credit_group;
-  struct dm_json *request_transform, *response_transform; /* NULL: none */
-  size_t n_endpoints;
-  struct dm_policy_endpoint *endpoints;
-  struct dm_policy_trie *trie_; /* per method, then segments */
-  struct dm_policy_storage *storage_;
+    _Atomic unsigned refs_;
+    dm_view api_id, name, version, nv, path; /* nv "name/version", path "/name/version" */
+    uint32_t slot;                           /* breaker and metrics */
+    bool active, is_public, auth_required, credits_enabled, retry_non_idempotent, strict_envelope,
+        is_crud;
+    bool headers_all;             /* api_allowed_headers holds "*" */
+    struct dm_strs headers;       /* lower case, sorted */
+    struct dm_strs roles, groups; /* sorted */
+    struct dm_policy_pool pool;
+    struct dm_policy_cors cors;
+    bool ip_whitelist_mode;
+    struct dm_address_set *ip_whitelist, *ip_blacklist; /* NULL when empty */
+    int trust_xff;                                      /* -1: as the global setting */
+    unsigned retries;
+    int limit_on_store_down; /* -1: LIMIT_ON_STORE_DOWN; else its enum */
+    dm_time connect_timeout, read_timeout, write_timeout, pool_timeout; /* 0: the setting */
+    dm_view auth_swap, credit_group;
+    struct dm_json *request_transform, *response_transform; /* NULL: none */
+    size_t n_endpoints;
+    struct dm_policy_endpoint *endpoints;
+    struct dm_policy_trie *trie_; /* per method, then segments */
+    struct dm_policy_storage *storage_;
 };
 
 struct dm_policy_routing {
-  dm_view client_key;
-  struct dm_policy_pool pool;
+    dm_view client_key;
+    struct dm_policy_pool pool;
 };
 
 struct dm_policy_role {
-  dm_view name;
-  bool platform_admin,
-      manage_gateway; /* admin by name counts too (gateway.md §9) */
+    dm_view name;
+    bool platform_admin, manage_gateway; /* admin by name counts too (gateway.md §9) */
 };
 
 struct dm_policy_security {
-  struct dm_address_set *whitelist, *blacklist, *proxies; /* NULL when empty */
-  bool trust_xff, localhost_bypass;
+    struct dm_address_set *whitelist, *blacklist, *proxies; /* NULL when empty */
+    bool trust_xff, localhost_bypass;
 };
 
 struct dm_policy {
-  _Atomic unsigned refs_;
-  uint64_t generation;
-  dm_time loaded_wall;
-  struct dm_policy_security security;
-  struct dm_policy_tables *tables_;
+    _Atomic unsigned refs_;
+    uint64_t generation;
+    dm_time loaded_wall;
+    struct dm_policy_security security;
+    struct dm_policy_tables *tables_;
 };
 
 struct dm_policy *dm_policy_ref(struct dm_policy *p);
 void dm_policy_unref(struct dm_policy *p);
-const struct dm_policy_api *dm_policy_api(const struct dm_policy *p,
-                                          dm_view name, dm_view version);
+const struct dm_policy_api *dm_policy_api(const struct dm_policy *p, dm_view name, dm_view version);
 /* The only version, or the highest of that name (preflight of GraphQL and
  * gRPC). */
-const struct dm_policy_api *dm_policy_api_latest(const struct dm_policy *p,
-                                                 dm_view name);
-const struct dm_policy_role *dm_policy_role(const struct dm_policy *p,
-                                            dm_view name);
-const struct dm_policy_routing *dm_policy_routing(const struct dm_policy *p,
-                                                  dm_view client_key);
+const struct dm_policy_api *dm_policy_api_latest(const struct dm_policy *p, dm_view name);
+const struct dm_policy_role *dm_policy_role(const struct dm_policy *p, dm_view name);
+const struct dm_policy_routing *dm_policy_routing(const struct dm_policy *p, dm_view client_key);
 size_t dm_policy_api_count(const struct dm_policy *p);
-uint32_t
-dm_policy_slots(const struct dm_policy *p); /* slots are below this number */
+uint32_t dm_policy_slots(const struct dm_policy *p); /* slots are below this number */
 
 /* Literal beats parameter (one with literal text around it first) beats
  * wildcard, left to right (R14, gateway.md §18.1); of one path the exact
  * method, then GET for HEAD, then "*". segments: decoded, from the endpoint
  * path on. ret_path_exists (may be NULL): an endpoint of some method matches.
  */
-const struct dm_policy_endpoint *
-dm_policy_match(const struct dm_policy_api *api, dm_view method,
-                const dm_view *segments, size_t n, bool *ret_path_exists);
+const struct dm_policy_endpoint *dm_policy_match(const struct dm_policy_api *api, dm_view method,
+                                                 const dm_view *segments, size_t n,
+                                                 bool *ret_path_exists);
 /* Path sent upstream, re-encoded: endpoint_uri with the parameters of the
  * client path (by name, else by position), or the client's path where there is
  * no rewrite. */
-void dm_policy_upstream_path(const struct dm_policy_endpoint *e,
-                             const dm_view *segments, size_t n,
+void dm_policy_upstream_path(const struct dm_policy_endpoint *e, const dm_view *segments, size_t n,
                              struct dm_buf *out);
 bool dm_strs_has(const struct dm_strs *sorted, dm_view v);
 
@@ -134,32 +125,30 @@ bool dm_policy_cors_headers(const struct dm_policy_cors *c,
 /* A user as the data plane needs it: fetched on demand, cached, counted,
  * immutable. */
 struct dm_policy_user {
-  _Atomic unsigned refs_;
-  dm_view username, role;
-  struct dm_strs groups; /* sorted */
-  struct dm_strs apis;   /* subscriptions, "name/version", sorted */
-  bool active;
-  struct {
-    bool enabled;
-    int64_t limit, window_seconds;
-  } rate;
-  struct {
-    bool enabled;
-    int64_t limit, queue, window_seconds;
-    dm_time wait;
-  } throttle;
-  struct {
-    bool enabled;
-    int64_t limit, window_seconds;
-  } bandwidth;
-  struct dm_policy_storage *storage_;
+    _Atomic unsigned refs_;
+    dm_view username, role;
+    struct dm_strs groups; /* sorted */
+    struct dm_strs apis;   /* subscriptions, "name/version", sorted */
+    bool active;
+    struct {
+        bool enabled;
+        int64_t limit, window_seconds;
+    } rate;
+    struct {
+        bool enabled;
+        int64_t limit, queue, window_seconds;
+        dm_time wait;
+    } throttle;
+    struct {
+        bool enabled;
+        int64_t limit, window_seconds;
+    } bandwidth;
+    struct dm_policy_storage *storage_;
 };
 /* user: projection of `users`; subscriptions: projection of `subscriptions` or
  * NULL. */
-enum dm_code dm_policy_user_build(const struct dm_json *user,
-                                  const struct dm_json *subscriptions,
-                                  struct dm_policy_user **ret,
-                                  struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_policy_user_build(const struct dm_json *user, const struct dm_json *subscriptions,
+                                  struct dm_policy_user **ret, struct dm_error *err) DM_MUST_USE;
 struct dm_policy_user *dm_policy_user_ref(struct dm_policy_user *u);
 void dm_policy_user_unref(struct dm_policy_user *u);
 
@@ -173,8 +162,7 @@ struct dm_policy_builder *dm_policy_builder_new(void);
 void dm_policy_builder_free(struct dm_policy_builder *b);
 /* doc NULL: the object was deleted. A projection that cannot be compiled:
  * DM_INVALID, nothing changes. */
-enum dm_code dm_policy_builder_put(struct dm_policy_builder *b, dm_view kind,
-                                   dm_view id, const struct dm_json *doc,
-                                   struct dm_error *err) DM_MUST_USE;
-struct dm_policy *dm_policy_builder_build(struct dm_policy_builder *b,
-                                          uint64_t generation, dm_time wall);
+enum dm_code dm_policy_builder_put(struct dm_policy_builder *b, dm_view kind, dm_view id,
+                                   const struct dm_json *doc, struct dm_error *err) DM_MUST_USE;
+struct dm_policy *dm_policy_builder_build(struct dm_policy_builder *b, uint64_t generation,
+                                          dm_time wall);

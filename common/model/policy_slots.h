@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 struct policy_slots {
-  uint32_t made; /* 1 ... made were given out at some time; 0 means none */
-  uint32_t *resting;
-  size_t head, count, size;
+    uint32_t made; /* 1 ... made were given out at some time; 0 means none */
+    uint32_t *resting;
+    size_t head, count, size;
 };
 uint32_t policy_slots_take(struct policy_slots *s);
 void policy_slots_give(struct policy_slots *s, uint32_t slot); /* 0: nothing */
