@@ -1,5 +1,5 @@
-/* What carries exchanges (HTTP/1 today; HTTP/2 streams later): the functions behind io/exchange.h. For
- * exchange.c and carriers only. Loop thread. */
+/* What carries exchanges (HTTP/1 today; HTTP/2 streams later): the functions behind io/exchange.h.
+ * For exchange.c and carriers only. Loop thread. */
 #pragma once
 
 #include "io/exchange.h"
@@ -13,7 +13,8 @@ struct dm_carrier {
     void (*answer)(struct dm_exchange *x, const struct dm_answer *a);
     void (*inform)(struct dm_exchange *x, int status, const struct dm_fields *fields);
     size_t (*push)(struct dm_exchange *x, dm_view bytes);
-    /* What push did not take of a whole body: copied, sent as there is room, then finish takes effect. */
+    /* What push did not take of a whole body: copied, sent as there is room, then finish takes
+     * effect. */
     void (*keep)(struct dm_exchange *x, dm_view rest);
     void (*trailer)(struct dm_exchange *x, dm_view name, dm_view value);
     void (*finish)(struct dm_exchange *x);

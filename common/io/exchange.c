@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "io/carrier.h"
 
+#include "base/poison.h"
+
 enum dm_code dm_exchange_pull(struct dm_exchange *x, dm_view *ret_bytes)
 {
     return x->carrier_->pull(x, ret_bytes);
@@ -92,13 +94,14 @@ static dm_view refusal_body(struct dm_exchange *x, enum dm_err err, char *text, 
     const struct dm_err_info *info = dm_err_info(err);
     int len;
     if (err == ERR_BODY_TOO_LARGE)
-        len = snprintf(text, size,
-                       "{\"error_code\":\"%.*s\",\"error_message\":\"Request entity too large (max: %" PRIu64
-                       " bytes)\"}",
-                       DM_FMT(info->code), x->carrier_->body_limit(x));
+        len = snprintf(
+            text, size,
+            "{\"error_code\":\"%.*s\",\"error_message\":\"Request entity too large (max: %" PRIu64
+            " bytes)\"}",
+            DM_FMT(info->code), x->carrier_->body_limit(x));
     else
-        len = snprintf(text, size, "{\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}", DM_FMT(info->code),
-                       DM_FMT(info->sentence));
+        len = snprintf(text, size, "{\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}",
+                       DM_FMT(info->code), DM_FMT(info->sentence));
     DM_ASSERT(len > 0 && (size_t)len < size);
     return dm_view_make(text, (size_t)len);
 }
@@ -108,12 +111,16 @@ void dm_exchange_refuse(struct dm_exchange *x, enum dm_err err, dm_view reason)
     enum { BODY_MAX = 512 }; /* code and sentence of errors.def, twice over */
     char text[BODY_MAX];
     dm_view body = refusal_body(x, err, text, sizeof text);
-    /* on the stack, not in the arena: a request that has used its memory up must still get its refusal */
+    /* on the stack, not in the arena: a request that has used its memory up must still get its
+     * refusal */
     struct dm_field_line lines[] = {
-        {.name = DM_LIT("Content-Type"), .value = DM_LIT("application/json"), .id = DM_HDR_CONTENT_TYPE},
+        {.name = DM_LIT("Content-Type"),
+         .value = DM_LIT("application/json"),
+         .id = DM_HDR_CONTENT_TYPE},
         {.name = DM_LIT("X-Doorman-Reason"), .value = reason, .id = DM_HDR_X_DOORMAN_REASON},
     };
-    struct dm_fields fields = {.items = lines, .count = reason.len > 0 ? 2 : 1, .size = DM_COUNT_OF(lines)};
+    struct dm_fields fields = {
+        .items = lines, .count = reason.len > 0 ? 2 : 1, .size = DM_COUNT_OF(lines)};
     struct dm_answer a = {.status = dm_err_info(err)->status, .fields = &fields};
     dm_exchange_reply(x, &a, body);
 }

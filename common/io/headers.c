@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+#include "base/poison.h"
+
 struct known {
     dm_view name;
     unsigned flags;
@@ -17,8 +19,9 @@ static const struct known table[DM_HDR_COUNT_] = {
 #undef DM_HEADER
 };
 
-/* Open addressing over length, first, middle and last byte: three loads tell the names of headers.def well
- * apart (at most a handful of probes, a test counts them). Filled before main, never written afterwards. */
+/* Open addressing over length, first, middle and last byte: three loads tell the names of
+ * headers.def well apart (at most a handful of probes, a test counts them). Filled before main,
+ * never written afterwards. */
 enum { BUCKETS = 512, NAME_MAX_LEN = 40 };
 static unsigned char buckets[BUCKETS];
 _Static_assert(DM_HDR_COUNT_ < 255, "a bucket is one byte");
@@ -102,7 +105,8 @@ dm_view dm_fields_get_name(const struct dm_fields *f, dm_view name)
     return DM_VIEW_NONE;
 }
 
-bool dm_fields_add(struct dm_fields *f, struct dm_arena *a, enum dm_header_id id, dm_view name, dm_view value)
+bool dm_fields_add(struct dm_fields *f, struct dm_arena *a, enum dm_header_id id, dm_view name,
+                   dm_view value)
 {
     if (f->count == f->size) {
         size_t size = f->size == 0 ? 16 : f->size * 2;

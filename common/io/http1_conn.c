@@ -6,8 +6,11 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 enum {
-    /* Steps of one run: a client that pipelines or uploads fast gives way to the others after these. */
+    /* Steps of one run: a client that pipelines or uploads fast gives way to the others after
+       these. */
     STEPS_MAX = 32,
     /* The server is told of room when half the buffer is free: fewer, larger pushes. */
     ROOM_MARK = DM_EXCHANGE_BUFFER / 2,
@@ -15,8 +18,8 @@ enum {
     KEEP_REQUESTS = 256,
     KEEP_BLOCKS = 64 /* 5 MB at most */
 };
-/* After an answer that ends the connection early: time and (by it) bytes for the client to stop sending and
- * read, or a reset would destroy the answer on its way (RFC 9112 §9.6). */
+/* After an answer that ends the connection early: time and (by it) bytes for the client to stop
+ * sending and read, or a reset would destroy the answer on its way (RFC 9112 §9.6). */
 static const dm_time LINGER_TIME = 2 * DM_SEC;
 
 static struct http1 *of(struct dm_exchange *x)
@@ -27,7 +30,8 @@ static struct http1 *of(struct dm_exchange *x)
 static void bump(_Atomic size_t *n, int by)
 {
     /* written by this thread alone, read by others */
-    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + (size_t)by, memory_order_relaxed);
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + (size_t)by,
+                          memory_order_relaxed);
 }
 
 /* ---- end of a connection ---- */
@@ -137,8 +141,8 @@ static bool finished(struct http1_conn *c, struct http1 *h)
     return true;
 }
 
-/* The client sends no more. One that asked for keep-alive has gone away; one that announced the end of the
- * connection may just be waiting for its answer (docs/decisions.md). */
+/* The client sends no more. One that asked for keep-alive has gone away; one that announced the end
+ * of the connection may just be waiting for its answer (docs/decisions.md). */
 static bool peer_left(const struct http1_conn *c, const struct http1 *h)
 {
     return c->stream.fin_ && !h->fin_ok && !h->ending;
@@ -185,7 +189,8 @@ static bool step_serve(struct http1_conn *c, struct http1 *h)
         c->late_read = false;
         c->host->count(c->host, HTTP1_COUNT_TIMEOUT_BODY);
         tell_gone(h, DM_GONE_DEADLINE);
-        return h->x.status == 0 ? refuse(h, ERR_REQUEST_TIMEOUT, "body_timeout") : drop(c, DM_GONE_DEADLINE);
+        return h->x.status == 0 ? refuse(h, ERR_REQUEST_TIMEOUT, "body_timeout")
+                                : drop(c, DM_GONE_DEADLINE);
     }
     http1_flush(c);
     if (c->lost)
@@ -310,7 +315,8 @@ static bool step_between(struct http1_conn *c)
     http1_flush(c);
     if (c->lost)
         return true;
-    if (http1_pending(c) > 0) /* the next answer waits until this one is taken, so does its request */
+    if (http1_pending(c) >
+        0) /* the next answer waits until this one is taken, so does its request */
         return wait_until(c, DM_NEVER);
     if (c->close)
         return step_close(c);

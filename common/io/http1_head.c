@@ -4,18 +4,21 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 enum {
     STATUS_LINE_MAX = 64,
     NUMBER_MAX = 20, /* of a uint64 in decimal */
-    /* status line, Date, framing, Connection, names of the two id lines, empty line; measured 230 */
+    /* status line, Date, framing, Connection, names of the two id lines, empty line; measured 230
+     */
     FIXED_MAX = 384
 };
 
 static dm_view reason_of(int status)
 {
     switch (status) {
-#define REASON(code, text) \
-    case code: \
+#define REASON(code, text)                                                                         \
+    case code:                                                                                     \
         return DM_LIT(text);
         REASON(102, "Processing")
         REASON(103, "Early Hints")
@@ -109,8 +112,8 @@ static char *put_status(char *at, int status)
     return put(at, DM_LIT("\r\n"));
 }
 
-/* Whoever serves may name fields by id or not; what they are decides. Framing, ids of the request and
- * anything that could end a line early (an answer split in two) never get through. */
+/* Whoever serves may name fields by id or not; what they are decides. Framing, ids of the request
+ * and anything that could end a line early (an answer split in two) never get through. */
 static bool usable(const struct dm_field_line *f, enum dm_header_id *ret_id)
 {
     enum dm_header_id id = f->id == DM_HDR_OTHER ? dm_header_find(f->name) : f->id;
@@ -196,7 +199,8 @@ size_t http1_write_head(struct http1 *h, const struct dm_answer *a, char *out)
     return (size_t)(at - out);
 }
 
-size_t http1_write_inform(const struct http1 *h, int status, const struct dm_fields *fields, char *out)
+size_t http1_write_inform(const struct http1 *h, int status, const struct dm_fields *fields,
+                          char *out)
 {
     struct present ignored = {0};
     char *at = put_status(out, status);

@@ -6,6 +6,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+#include "base/poison.h"
+
 _Static_assert(sizeof(llhttp_t) <= sizeof(((struct http1_parser *)0)->llhttp_), "llhttp has grown");
 _Static_assert(LLHTTP_VERSION_MAJOR == 9 && LLHTTP_VERSION_MINOR >= 2, "strictness is that of 9.2");
 
@@ -41,7 +43,8 @@ static int on_target(llhttp_t *l, const char *at, size_t len)
     return 0;
 }
 
-/* Trailers arrive in pieces of buffers that do not stay: they are gathered in one block of fixed size. */
+/* Trailers arrive in pieces of buffers that do not stay: they are gathered in one block of fixed
+ * size. */
 static bool keep_trailer(struct http1_parser *p, const char **at, size_t len)
 {
     if (p->trailer_bytes_ == NULL) {
@@ -97,7 +100,8 @@ static int on_value_complete(llhttp_t *l)
 
 static int on_head(llhttp_t *l)
 {
-    l->upgrade = 0; /* an upgrade is the server's business: framing goes by length and chunks alone */
+    l->upgrade =
+        0; /* an upgrade is the server's business: framing goes by length and chunks alone */
     return HPE_PAUSED;
 }
 
@@ -135,7 +139,8 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_end,
 };
 
-void http1_parser_init(struct http1_parser *p, struct dm_arena *a, struct dm_fields *head, size_t max_fields)
+void http1_parser_init(struct http1_parser *p, struct dm_arena *a, struct dm_fields *head,
+                       size_t max_fields)
 {
     *p = (struct http1_parser){.arena_ = a, .fields_ = head, .max_fields_ = max_fields};
     llhttp_init(llhttp_of(p), HTTP_REQUEST, &settings);
@@ -179,8 +184,8 @@ void http1_parser_move(struct http1_parser *p, const char *before, const char *n
     }
 }
 
-enum http1_parsed http1_parse_body(struct http1_parser *p, dm_view bytes, struct dm_fields *trailers,
-                                   size_t *ret_used)
+enum http1_parsed http1_parse_body(struct http1_parser *p, dm_view bytes,
+                                   struct dm_fields *trailers, size_t *ret_used)
 {
     p->fields_ = trailers;
     p->in_body_ = true;

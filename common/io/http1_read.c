@@ -5,9 +5,12 @@
 #include "base/assert.h"
 #include "crypto/random.h"
 
+#include "base/poison.h"
+
 enum {
     HEAD_BUF_MIN = 1024,
-    /* RFC-less ids of clients: enough for every tracing system, short enough for logs (operations.md §8.7) */
+    /* RFC-less ids of clients: enough for every tracing system, short enough for logs
+       (operations.md §8.7) */
     REQUEST_ID_MAX = 128
 };
 
@@ -200,7 +203,8 @@ static enum dm_guard head_complete(struct http1 *h, dm_view raw)
     return DM_GUARD_OK;
 }
 
-/* Most heads come in one read: parsed where they lie, then copied once, to live as long as the request. */
+/* Most heads come in one read: parsed where they lie, then copied once, to live as long as the
+ * request. */
 static enum dm_guard read_first(struct http1 *h, bool *ret_complete)
 {
     struct http1_conn *c = h->conn;
@@ -341,7 +345,8 @@ enum dm_code http1_pull(struct dm_exchange *x, dm_view *ret_bytes)
         http1_post(h->conn);
         return DM_AGAIN;
     }
-    h->continue_due = h->continue_due && length_over(h); /* bytes came unasked: nobody waits for a 100 */
+    h->continue_due =
+        h->continue_due && length_over(h); /* bytes came unasked: nobody waits for a 100 */
     if (h->body_over || length_over(h))
         return DM_LIMIT;
     if (h->span.len > 0) {

@@ -4,16 +4,19 @@
 
 #include "base/mem.h"
 
+#include "base/poison.h"
+
 enum {
-    /* What one request may hold in its arena: four copies of the largest head (slow heads are gathered by
-     * doubling, then copied once), and working room for the steps that serve it. */
+    /* What one request may hold in its arena: four copies of the largest head (slow heads are
+     * gathered by doubling, then copied once), and working room for the steps that serve it. */
     ARENA_ROOM = 1024 * 1024,
     ARENA_HEADS = 4
 };
 
 /* CONTENT_SECURITY_POLICY blank means this, never none (gateway.md §2.2). */
-#define DEFAULT_CSP                                                                                      \
-    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; img-src 'self' "   \
+#define DEFAULT_CSP                                                                                \
+    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; img-src "    \
+    "'self' "                                                                                      \
     "data:; connect-src 'self';"
 
 struct line {
@@ -70,7 +73,8 @@ struct http1_rules *http1_rules_new(const struct dm_settings *s)
         size += dm_header_name(lines[i].id).len + lines[i].value.len + 4;
     struct http1_rules *r = dm_mem_alloc(sizeof *r + size);
     r->refs_ = 1;
-    r->settings = dm_settings_ref((struct dm_settings *)s); /* the count is its only changing part */
+    r->settings =
+        dm_settings_ref((struct dm_settings *)s); /* the count is its only changing part */
     r->guard = (struct dm_guard_limits){.max_head = (size_t)s->max_header_bytes,
                                         .max_target = (size_t)s->max_uri_bytes,
                                         .max_fields = (size_t)s->max_header_count};

@@ -1,6 +1,6 @@
-/* What the carrier needs of the settings, worked out once per settings snapshot: limits, deadlines and the
- * block of security headers ready to be copied (operations.md §8.8). Counted by its worker alone, so pinning
- * one per request costs no atomic. Loop thread. */
+/* What the carrier needs of the settings, worked out once per settings snapshot: limits, deadlines
+ * and the block of security headers ready to be copied (operations.md §8.8). Counted by its worker
+ * alone, so pinning one per request costs no atomic. Loop thread. */
 #pragma once
 
 #include "io/headers.h"
@@ -16,7 +16,7 @@ struct http1_rules {
     uint64_t max_body;
     size_t arena_cap;
     dm_time header_timeout, body_timeout, body_deadline, idle_timeout; /* body_deadline 0: none */
-    dm_view security; /* all lines, each ended */
+    dm_view security;                                                  /* all lines, each ended */
     size_t n_lines;
     struct {
         enum dm_header_id id;

@@ -4,15 +4,17 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 enum {
-    /* Copied behind the head instead of being sent on their own: cheaper than a second piece in sendmsg, and
-     * what follows in the same turn (the last chunk) leaves in the same send. */
+    /* Copied behind the head instead of being sent on their own: cheaper than a second piece in
+     * sendmsg, and what follows in the same turn (the last chunk) leaves in the same send. */
     SMALL = 4096,
     CHUNK_HEAD_MAX = 18, /* 16 hex digits, CR, LF */
     CHUNK_END = 2,
     IOV_MAX_USED = 4,
-    /* A rest of the request body this small is read and dropped, to keep the connection; more is cheaper
-     * to end (RFC 9112 §9.3). */
+    /* A rest of the request body this small is read and dropped, to keep the connection; more is
+     * cheaper to end (RFC 9112 §9.3). */
     SKIP_MAX = 16 * 1024
 };
 
@@ -95,8 +97,8 @@ void http1_flush(struct http1_conn *c)
     note_progress(c, sent);
 }
 
-/* Sends what is buffered and then `pieces`, straight from their owner's memory. Gives how many bytes of the
- * pieces left; what stays of them is the caller's to keep. */
+/* Sends what is buffered and then `pieces`, straight from their owner's memory. Gives how many
+ * bytes of the pieces left; what stays of them is the caller's to keep. */
 static size_t send_direct(struct http1_conn *c, const dm_view *pieces, int n)
 {
     struct iovec iov[IOV_MAX_USED];
@@ -208,8 +210,8 @@ static size_t chunk_head(size_t len, char out[CHUNK_HEAD_MAX])
     return at;
 }
 
-/* A chunk is announced before it is known how much the socket takes, so no more goes into one than the
- * buffer could keep. */
+/* A chunk is announced before it is known how much the socket takes, so no more goes into one than
+ * the buffer could keep. */
 static size_t push_chunk(struct http1 *h, dm_view bytes)
 {
     struct http1_conn *c = h->conn;
@@ -304,7 +306,8 @@ void http1_trailer(struct dm_exchange *x, dm_view name, dm_view value)
     struct http1 *h = of(x);
     if (h->muted || !h->chunked_out || !dm_http_value_ok(name) || !dm_http_value_ok(value))
         return;
-    if ((dm_header_flags_of(dm_header_find(name), name) & (DM_HF_HOP | DM_HF_OURS | DM_HF_NEVER)) != 0)
+    if ((dm_header_flags_of(dm_header_find(name), name) & (DM_HF_HOP | DM_HF_OURS | DM_HF_NEVER)) !=
+        0)
         return;
     dm_view n = dm_arena_copy(x->arena, name), v = dm_arena_copy(x->arena, value);
     if (n.ptr != NULL && v.ptr != NULL)

@@ -6,8 +6,11 @@
 #include "base/mem.h"
 #include "codec/uri.h"
 
+#include "base/poison.h"
+
 enum {
-    /* RFC 9112 §2.2: empty lines before a request line are skipped; old clients send one after a POST. */
+    /* RFC 9112 §2.2: empty lines before a request line are skipped; old clients send one after a
+       POST. */
     LEADING_MAX = 4,
     METHOD_MAX = 32,
     LANES = 16,
@@ -67,8 +70,9 @@ static inline bool control(unsigned char c)
     return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-/* Every CR is followed by LF, every LF follows CR, and there is no other control byte but tab. Gives how
- * many lines there are, 0 when something is wrong. Sixteen bytes at a time: this runs for every request. */
+/* Every CR is followed by LF, every LF follows CR, and there is no other control byte but tab.
+ * Gives how many lines there are, 0 when something is wrong. Sixteen bytes at a time: this runs for
+ * every request. */
 static size_t count_lines(dm_view raw)
 {
     size_t at = 0, lines = 0;
@@ -134,7 +138,8 @@ static bool target_bytes_ok(dm_view t)
     return t.len > 0;
 }
 
-/* Exactly METHOD SP TARGET SP HTTP/1.x CRLF: llhttp also takes more blanks, RTSP, ICE, 0.9 and 2.0. */
+/* Exactly METHOD SP TARGET SP HTTP/1.x CRLF: llhttp also takes more blanks, RTSP, ICE, 0.9 and 2.0.
+ */
 static bool request_line_ok(struct dm_request_head *head, dm_view raw)
 {
     static const char version[] = " HTTP/1.";
@@ -150,8 +155,8 @@ static bool request_line_ok(struct dm_request_head *head, dm_view raw)
     return head->method.len <= METHOD_MAX;
 }
 
-/* "X_Doorman_User" is no name of ours, but a CGI-like server behind us reads it as one: such names are
- * dropped, as common gateways do. */
+/* "X_Doorman_User" is no name of ours, but a CGI-like server behind us reads it as one: such names
+ * are dropped, as common gateways do. */
 static bool looks_like_ours(dm_view name)
 {
     if (name.len > LOOKALIKE_MAX || dm_view_find_byte(name, '_', 0) == name.len)
@@ -173,8 +178,8 @@ static bool dropped(const struct dm_field_line *f)
     return looks_like_ours(f->name);
 }
 
-/* Sets ids, cuts trailing blanks, takes out what no client may send; a field that may come once is a fault
- * when it comes twice. */
+/* Sets ids, cuts trailing blanks, takes out what no client may send; a field that may come once is
+ * a fault when it comes twice. */
 static enum dm_guard sort_fields(struct dm_fields *fields)
 {
     enum { WORD = 64 };
@@ -184,12 +189,14 @@ static enum dm_guard sort_fields(struct dm_fields *fields)
     for (size_t i = 0; i < fields->count; i++) {
         struct dm_field_line f = fields->items[i];
         f.id = dm_header_find(f.name);
-        while (f.value.len > 0 && (f.value.ptr[f.value.len - 1] == ' ' || f.value.ptr[f.value.len - 1] == '\t'))
+        while (f.value.len > 0 &&
+               (f.value.ptr[f.value.len - 1] == ' ' || f.value.ptr[f.value.len - 1] == '\t'))
             f.value.len--;
         if (dropped(&f))
             continue;
         uint64_t bit = 1ull << (f.id % WORD);
-        if (dm_header_flags(f.id) & DM_HF_SINGLE && seen[f.id / WORD] & bit && verdict == DM_GUARD_OK)
+        if (dm_header_flags(f.id) & DM_HF_SINGLE && seen[f.id / WORD] & bit &&
+            verdict == DM_GUARD_OK)
             verdict = f.id == DM_HDR_HOST                ? DM_GUARD_HOST
                       : f.id == DM_HDR_CONTENT_LENGTH    ? DM_GUARD_LENGTH
                       : f.id == DM_HDR_TRANSFER_ENCODING ? DM_GUARD_TRANSFER_ENCODING
@@ -201,7 +208,8 @@ static enum dm_guard sort_fields(struct dm_fields *fields)
     return verdict;
 }
 
-/* RFC 9112 §6.1, §6.3: one number, or chunked alone, or nothing; never both, chunked only in HTTP/1.1. */
+/* RFC 9112 §6.1, §6.3: one number, or chunked alone, or nothing; never both, chunked only in
+ * HTTP/1.1. */
 static enum dm_guard check_framing(struct dm_request_head *head)
 {
     dm_view te = dm_fields_get(&head->fields, DM_HDR_TRANSFER_ENCODING);
@@ -241,13 +249,15 @@ static enum dm_guard check_target(struct dm_request_head *head)
         return DM_GUARD_OK;
     size_t scheme = scheme_len(t);
     if (scheme == 0) /* RFC 9112 §3.2.4: the asterisk is for OPTIONS alone */
-        return dm_view_eq(t, DM_LIT("*")) && dm_view_eq(head->method, DM_LIT("OPTIONS")) ? DM_GUARD_OK
-                                                                                         : DM_GUARD_TARGET;
+        return dm_view_eq(t, DM_LIT("*")) && dm_view_eq(head->method, DM_LIT("OPTIONS"))
+                   ? DM_GUARD_OK
+                   : DM_GUARD_TARGET;
     size_t end = scheme;
     while (end < t.len && t.ptr[end] != '/' && t.ptr[end] != '?')
         end++;
     dm_view authority = dm_view_sub(t, scheme, end - scheme);
-    /* RFC 9112 §3.2.2 would have the target win; who sends two different hosts wants two readings */
+    /* RFC 9112 §3.2.2 would have the target win; who sends two different hosts wants two readings
+     */
     if (!dm_host_valid(authority) || (host.ptr != NULL && !dm_view_eq_nocase(authority, host)))
         return DM_GUARD_HOST;
     head->host = authority;
@@ -266,12 +276,14 @@ static enum dm_guard check_meaning(struct dm_request_head *head)
     }
     dm_view upgrade = dm_fields_get(&head->fields, DM_HDR_UPGRADE);
     /* others (h2c) are offers that may be ignored: RFC 9110 §7.8 */
-    head->upgrade = upgrade.ptr != NULL && head->minor == 1 && dm_list_has_token(upgrade, DM_LIT("websocket")) &&
+    head->upgrade = upgrade.ptr != NULL && head->minor == 1 &&
+                    dm_list_has_token(upgrade, DM_LIT("websocket")) &&
                     dm_fields_connection_lists(&head->fields, DM_LIT("upgrade"));
     return DM_GUARD_OK;
 }
 
-enum dm_guard dm_http_guard(struct dm_request_head *head, dm_view raw, const struct dm_guard_limits *limits)
+enum dm_guard dm_http_guard(struct dm_request_head *head, dm_view raw,
+                            const struct dm_guard_limits *limits)
 {
     size_t received = head->fields.count;
     enum dm_guard fields = sort_fields(&head->fields);
@@ -306,9 +318,10 @@ enum dm_guard dm_http_guard_trailers(struct dm_fields *trailers)
         if (!dm_http_value_ok(f.value))
             return DM_GUARD_TRAILERS;
         f.value = dm_view_trim(f.value);
-        /* RFC 9110 §6.5.1: only fields that are defined for it may come late; of those we know none is */
-        if (dm_header_find(f.name) != DM_HDR_OTHER || dm_header_flags_of(DM_HDR_OTHER, f.name) != 0 ||
-            looks_like_ours(f.name))
+        /* RFC 9110 §6.5.1: only fields that are defined for it may come late; of those we know none
+         * is */
+        if (dm_header_find(f.name) != DM_HDR_OTHER ||
+            dm_header_flags_of(DM_HDR_OTHER, f.name) != 0 || looks_like_ours(f.name))
             continue;
         trailers->items[kept++] = f;
     }

@@ -13,9 +13,12 @@
 #include "base/assert.h"
 #include "io/http1.h"
 
+#include "base/poison.h"
+
 enum {
-    ACCEPTS_MAX = 64,  /* of one event: then the others get their turn; level-triggered, so it comes again */
-    BACKLOG = 4096     /* a burst of new connections; the kernel cuts it to net.core.somaxconn */
+    ACCEPTS_MAX =
+        64, /* of one event: then the others get their turn; level-triggered, so it comes again */
+    BACKLOG = 4096 /* a burst of new connections; the kernel cuts it to net.core.somaxconn */
 };
 /* Out of descriptors and nothing to close: look again after this, or the event would spin. */
 static const dm_time ACCEPT_PAUSE = 100 * DM_MS;
@@ -78,7 +81,8 @@ static void register_metrics(struct dm_listener *l, struct dm_metrics *m)
     } series[HTTP1_COUNT_MAX_] = {
         [HTTP1_COUNT_ACCEPTED] = {"doorman_client_connections_total", "result=\"accepted\"",
                                   "Client connections, by what became of them at the door."},
-        [HTTP1_COUNT_REFUSED_FULL] = {"doorman_client_connections_total", "result=\"refused_full\"", ""},
+        [HTTP1_COUNT_REFUSED_FULL] = {"doorman_client_connections_total", "result=\"refused_full\"",
+                                      ""},
         [HTTP1_COUNT_EVICTED] = {"doorman_client_connections_total", "result=\"evicted\"", ""},
         [HTTP1_COUNT_TIMEOUT_HEAD] = {"doorman_client_timeouts_total", "kind=\"head\"",
                                       "Client connections ended by a deadline."},
@@ -92,7 +96,8 @@ static void register_metrics(struct dm_listener *l, struct dm_metrics *m)
     for (int g = 1; g < DM_GUARD_COUNT_; g++) {
         enum { LABEL_MAX = 64 };
         char labels[LABEL_MAX];
-        int len = snprintf(labels, sizeof labels, "reason=\"%s\"", dm_guard_reason((enum dm_guard)g));
+        int len =
+            snprintf(labels, sizeof labels, "reason=\"%s\"", dm_guard_reason((enum dm_guard)g));
         DM_ASSERT(len > 0 && len < LABEL_MAX);
         l->refusals[g] = dm_metric_get(m, DM_COUNTER, "doorman_guard_refusals_total", labels,
                                        "Requests refused by the guard of the listener.", NULL, 0);
@@ -195,7 +200,8 @@ static void on_pause_over(struct dm_timer *t)
 
 /* ---- the port ---- */
 
-static bool fill_inet(const struct dm_listener_config *c, struct sockaddr_storage *addr, socklen_t *ret_len)
+static bool fill_inet(const struct dm_listener_config *c, struct sockaddr_storage *addr,
+                      socklen_t *ret_len)
 {
     struct sockaddr_in *v4 = (void *)addr;
     struct sockaddr_in6 *v6 = (void *)addr;
@@ -215,7 +221,8 @@ static bool fill_inet(const struct dm_listener_config *c, struct sockaddr_storag
     return false;
 }
 
-static bool fill_unix(const struct dm_listener_config *c, struct sockaddr_storage *addr, socklen_t *ret_len)
+static bool fill_unix(const struct dm_listener_config *c, struct sockaddr_storage *addr,
+                      socklen_t *ret_len)
 {
     struct sockaddr_un *un = (void *)addr;
     size_t len = strlen(c->unix_path);
@@ -263,7 +270,8 @@ static uint16_t bound_port(int fd)
     return 0;
 }
 
-static enum dm_code open_port(struct dm_listener *l, const struct dm_listener_config *c, struct dm_error *err)
+static enum dm_code open_port(struct dm_listener *l, const struct dm_listener_config *c,
+                              struct dm_error *err)
 {
     struct sockaddr_storage addr;
     socklen_t len;
@@ -355,7 +363,8 @@ void dm_listener_drain(struct dm_listener *l)
         ;
     close_port(l);
     l->host.draining = true;
-    /* A request may be on its way into an idle connection: each is looked at once more before it goes. */
+    /* A request may be on its way into an idle connection: each is looked at once more before it
+     * goes. */
     DM_LIST_EACH_SAFE(&l->host.idle, link, next)
     {
         struct http1_conn *c = DM_CONTAINER_OF(link, struct http1_conn, idle);

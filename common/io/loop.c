@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "io/timer_wheel.h"
 
+#include "base/poison.h"
+
 enum {
     EVENTS_MAX = 256, /* per epoll_wait: a turn stays short, its array inside two pages */
     HOOKS_MAX = 8,

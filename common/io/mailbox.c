@@ -9,9 +9,11 @@
 
 #include "base/assert.h"
 
-/* Letters are pushed onto a stack with one compare-and-swap; the receiver takes the whole stack and turns
- * it round, so order is kept and nothing is popped singly (no ABA). Only the first letter into an empty
- * stack pays for a wake-up. */
+#include "base/poison.h"
+
+/* Letters are pushed onto a stack with one compare-and-swap; the receiver takes the whole stack and
+ * turns it round, so order is kept and nothing is popped singly (no ABA). Only the first letter
+ * into an empty stack pays for a wake-up. */
 struct dm_mailbox {
     struct dm_io io;
     struct dm_loop *loop;
@@ -23,7 +25,8 @@ struct dm_mailbox {
 
 static void deliver(struct dm_mailbox *m)
 {
-    struct dm_letter *l = atomic_exchange_explicit(&m->top, NULL, memory_order_acquire), *first = NULL;
+    struct dm_letter *l = atomic_exchange_explicit(&m->top, NULL, memory_order_acquire),
+                     *first = NULL;
     while (l != NULL) {
         struct dm_letter *next = l->next_;
         l->next_ = first;
@@ -87,7 +90,8 @@ void dm_mailbox_unreserve(struct dm_mailbox *m)
 void dm_mailbox_send_reserved(struct dm_mailbox *m, struct dm_letter *l)
 {
     DM_REQUIRE(l->fn != NULL);
-    int fd = m->io.fd; /* once pushed, the receiver may be told by another sender and free the box */
+    int fd =
+        m->io.fd; /* once pushed, the receiver may be told by another sender and free the box */
     struct dm_letter *top = atomic_load_explicit(&m->top, memory_order_relaxed);
     do {
         l->next_ = top;

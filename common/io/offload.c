@@ -5,6 +5,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 enum { THREADS_MAX = 64 }; /* a pool for blocking work, not a second scheduler */
 
 struct dm_offload {

@@ -8,6 +8,8 @@
 #include "base/assert.h"
 #include "crypto/equal.h"
 
+#include "base/poison.h"
+
 enum {
     PROBE_BODY_MAX = 256,
     /* METRICS_MAX_SERIES bounds each name; a page beyond this is a fault, not a scrape */
@@ -81,7 +83,9 @@ static void probe_healthz(struct dm_ops *ops, struct page *p)
 static void probe_readiness(struct dm_ops *ops, struct page *p)
 {
     bool ready = is_ready(ops);
-    const char *word = !ready ? not_ready_word(ops) : atomic_load(&ops->degraded) ? "degraded" : "ready";
+    const char *word = !ready                        ? not_ready_word(ops)
+                       : atomic_load(&ops->degraded) ? "degraded"
+                                                     : "ready";
     set_page(p, ready ? 200 : 503, "{\"status\":\"%s\",\"mongodb\":\"%s\",\"redis\":\"%s\"}", word,
              state_of(ops->mongodb), state_of(ops->redis));
 }
@@ -147,7 +151,8 @@ static void reply(struct dm_exchange *x, int status, dm_view type, dm_view body)
         {.name = DM_LIT("Cache-Control"), .value = DM_LIT("no-store"), .id = DM_HDR_CACHE_CONTROL},
         {.name = DM_LIT("Allow"), .value = DM_LIT("GET, HEAD"), .id = DM_HDR_ALLOW},
     };
-    struct dm_fields fields = {.items = lines, .count = status == 405 ? 3 : 2, .size = DM_COUNT_OF(lines)};
+    struct dm_fields fields = {
+        .items = lines, .count = status == 405 ? 3 : 2, .size = DM_COUNT_OF(lines)};
     struct dm_answer a = {.status = status, .fields = &fields};
     dm_exchange_reply(x, &a, body);
 }
@@ -233,7 +238,8 @@ bool dm_ops_serve(struct dm_ops *ops, struct dm_exchange *x, dm_view path, bool 
     probe_fn probe = find_probe(path);
     if (probe == NULL && !is_metrics(path))
         return false;
-    bool reads = dm_view_eq(x->head.method, DM_LIT("GET")) || dm_view_eq(x->head.method, DM_LIT("HEAD"));
+    bool reads =
+        dm_view_eq(x->head.method, DM_LIT("GET")) || dm_view_eq(x->head.method, DM_LIT("HEAD"));
     if (!reads) {
         refuse_method(x);
         return true;

@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define SLAB_ASAN 1
 #elif defined(__has_feature)

@@ -1,5 +1,5 @@
-/* Free list of equal blocks, so that a steady flow of requests allocates nothing. Blocks are not cleared.
- * Under AddressSanitizer nothing is kept, so a use after give is reported. One thread. */
+/* Free list of equal blocks, so that a steady flow of requests allocates nothing. Blocks are not
+ * cleared. Under AddressSanitizer nothing is kept, so a use after give is reported. One thread. */
 #pragma once
 
 #include "base/mem.h"

@@ -8,11 +8,13 @@
 #include "base/assert.h"
 #include "base/fault.h"
 
+#include "base/poison.h"
+
 static void stream_init(struct dm_stream *s, struct dm_loop *l, int fd, dm_io_fn fn)
 {
     *s = (struct dm_stream){.io = {.fd = fd, .fn = fn}, .loop_ = l};
-    /* Every write is a whole message or as much of it as there is: Nagle would only delay it. Not TCP:
-     * fails, and does not matter. */
+    /* Every write is a whole message or as much of it as there is: Nagle would only delay it. Not
+     * TCP: fails, and does not matter. */
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
@@ -34,7 +36,8 @@ enum dm_code dm_stream_connect(struct dm_stream *s, struct dm_loop *l, const str
     stream_init(s, l, fd, fn);
     if (connect(fd, addr, len) == 0) {
         s->writable_ = true;
-    } else if (errno != EINPROGRESS) { /* a Unix socket says EAGAIN when the backlog is full: refused */
+    } else if (errno !=
+               EINPROGRESS) { /* a Unix socket says EAGAIN when the backlog is full: refused */
         (void)close(fd);
         s->io.fd = -1;
         return DM_UNAVAILABLE;
@@ -91,8 +94,8 @@ enum dm_code dm_stream_read(struct dm_stream *s, void *buf, size_t size, size_t 
         s->eof_ = true;
         return DM_EOF;
     }
-    /* A short read means the queue is empty and the next byte makes a new edge (epoll(7)); only an end
-     * that was announced together with these bytes will not be announced again. */
+    /* A short read means the queue is empty and the next byte makes a new edge (epoll(7)); only an
+     * end that was announced together with these bytes will not be announced again. */
     if ((size_t)n < size && !s->fin_ && !s->broken_)
         s->readable_ = false;
     *ret_len = (size_t)n;

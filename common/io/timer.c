@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 void dm_wheel_init(struct dm_wheel *w, dm_time now)
 {
     w->tick = (uint64_t)(now / DM_MS);
@@ -16,7 +18,8 @@ static void wheel_put(struct dm_wheel *w, struct dm_timer *t)
 {
     uint64_t due = ((uint64_t)t->at_ + DM_MS - 1) / DM_MS; /* rounded up: never early */
     if (due <= w->tick)
-        due = w->tick + 1; /* started by a timer that fires now: next tick, or a turn might not end */
+        due =
+            w->tick + 1; /* started by a timer that fires now: next tick, or a turn might not end */
     int level = (63 - __builtin_clzll(due ^ w->tick)) / DM_WHEEL_BITS;
     DM_ASSERT(level < DM_WHEEL_LEVELS);
     unsigned slot = (due >> (level * DM_WHEEL_BITS)) & (DM_WHEEL_SLOTS - 1);
@@ -24,8 +27,8 @@ static void wheel_put(struct dm_wheel *w, struct dm_timer *t)
     w->used[level] |= 1ull << slot;
 }
 
-/* The next tick at which a timer fires or a slot of a higher level has to be spread; 0: none. Stopping a
- * timer leaves its slot marked: the mark is dropped here. */
+/* The next tick at which a timer fires or a slot of a higher level has to be spread; 0: none.
+ * Stopping a timer leaves its slot marked: the mark is dropped here. */
 static uint64_t next_tick(struct dm_wheel *w, int *ret_level, unsigned *ret_slot)
 {
     for (int level = 0; level < DM_WHEEL_LEVELS; level++) {

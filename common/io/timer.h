@@ -1,5 +1,5 @@
-/* Timers on a loop: hashed wheel of 1 ms ticks, O(1) start and stop, embedded, no allocation. Fires in the
- * turn after its time, never early. Loop thread only. */
+/* Timers on a loop: hashed wheel of 1 ms ticks, O(1) start and stop, embedded, no allocation. Fires
+ * in the turn after its time, never early. Loop thread only. */
 #pragma once
 
 #include "io/loop.h"
@@ -13,8 +13,9 @@ struct dm_timer {
 };
 
 void dm_timer_init(struct dm_timer *t, dm_timer_fn fn);
-void dm_timer_start(struct dm_loop *l, struct dm_timer *t, dm_time after); /* restarts a running one */
-void dm_timer_stop(struct dm_timer *t);                                   /* twice is fine */
+void dm_timer_start(struct dm_loop *l, struct dm_timer *t,
+                    dm_time after);     /* restarts a running one */
+void dm_timer_stop(struct dm_timer *t); /* twice is fine */
 static inline bool dm_timer_running(const struct dm_timer *t)
 {
     return t->at_ != 0;

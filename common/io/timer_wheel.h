@@ -1,6 +1,7 @@
-/* The wheel behind io/timer.h, embedded in the loop: for loop.c and timer.c only. Hierarchical: level k
- * holds timers whose first differing base-64 digit from the current tick is digit k, so the lowest
- * non-empty level always holds the next one, and a level is never wrapped. Loop thread only. */
+/* The wheel behind io/timer.h, embedded in the loop: for loop.c and timer.c only. Hierarchical:
+ * level k holds timers whose first differing base-64 digit from the current tick is digit k, so the
+ * lowest non-empty level always holds the next one, and a level is never wrapped. Loop thread only.
+ */
 #pragma once
 
 #include "io/timer.h"
@@ -12,7 +13,7 @@ enum {
 };
 
 struct dm_wheel {
-    uint64_t tick; /* the last one that was run */
+    uint64_t tick;                  /* the last one that was run */
     uint64_t used[DM_WHEEL_LEVELS]; /* slots that may hold timers */
     struct dm_link slots[DM_WHEEL_LEVELS][DM_WHEEL_SLOTS];
 };

@@ -1,4 +1,5 @@
-/* The answering side: heads, framing, pushes of every size, back-pressure, cuts, and calls at odd moments. */
+/* The answering side: heads, framing, pushes of every size, back-pressure, cuts, and calls at odd
+ * moments. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,8 +57,10 @@ static void every_answer_carries_the_common_fields(void **state)
     assert_string_equal(
         front_read(f, fd, NULL),
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\n"
-        "X-Request-ID: me\r\nrequest_id: me\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
-        "Referrer-Policy: no-referrer\r\nPermissions-Policy: geolocation=(), microphone=(), camera=()\r\n"
+        "X-Request-ID: me\r\nrequest_id: me\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: "
+        "DENY\r\n"
+        "Referrer-Policy: no-referrer\r\nPermissions-Policy: geolocation=(), microphone=(), "
+        "camera=()\r\n"
         "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
         "form-action 'self'; img-src 'self' data:; connect-src 'self';\r\n\r\nx");
     close(fd);
@@ -65,14 +68,16 @@ static void every_answer_carries_the_common_fields(void **state)
 
 static void strict_transport_security_comes_in_secure_mode_only(void **state)
 {
-    static const char *const env[] = {"HTTPS_ENABLED=true", "SECURITY_HEADER_X_FRAME_OPTIONS=", NULL};
+    static const char *const env[] = {"HTTPS_ENABLED=true",
+                                      "SECURITY_HEADER_X_FRAME_OPTIONS=", NULL};
     struct front *f = *state;
     front_done(f);
     front_init(f, env, 0);
     int fd = front_connect(f);
     front_send(f, fd, GET);
     const char *text = front_read(f, fd, NULL);
-    assert_non_null(strstr(text, "\r\nStrict-Transport-Security: max-age=15552000; includeSubDomains; preload\r\n"));
+    assert_non_null(strstr(
+        text, "\r\nStrict-Transport-Security: max-age=15552000; includeSubDomains; preload\r\n"));
     assert_null(strstr(text, "X-Frame-Options"));
     close(fd);
 }
@@ -83,14 +88,18 @@ static void what_the_answer_already_has_is_not_added(void **state)
     struct dm_exchange *x;
     int fd = asked(f, GET, &x);
     struct dm_field_line lines[] = {
-        {.name = DM_LIT("x-frame-options"), .value = DM_LIT("SAMEORIGIN"), .id = DM_HDR_X_FRAME_OPTIONS},
+        {.name = DM_LIT("x-frame-options"),
+         .value = DM_LIT("SAMEORIGIN"),
+         .id = DM_HDR_X_FRAME_OPTIONS},
         {.name = DM_LIT("date"), .value = DM_LIT("yesterday"), .id = DM_HDR_OTHER},
         {.name = DM_LIT("Request_Id"), .value = DM_LIT("theirs"), .id = DM_HDR_OTHER},
         {.name = DM_LIT("Transfer-Encoding"), .value = DM_LIT("gzip"), .id = DM_HDR_OTHER},
         {.name = DM_LIT("Content-Length"), .value = DM_LIT("999"), .id = DM_HDR_CONTENT_LENGTH},
         {.name = DM_LIT("Connection"), .value = DM_LIT("close"), .id = DM_HDR_CONNECTION},
         {.name = DM_LIT("X-Split"), .value = DM_LIT("a\r\nSet-Cookie: evil=1"), .id = DM_HDR_OTHER},
-        {.name = DM_LIT("X-Long-Enough-To-Be-Scanned"), .value = DM_LIT("0123456789abcdef\n"), .id = 0},
+        {.name = DM_LIT("X-Long-Enough-To-Be-Scanned"),
+         .value = DM_LIT("0123456789abcdef\n"),
+         .id = 0},
         {.name = DM_LIT("X-A: b\r\nX-B"), .value = DM_LIT("1"), .id = DM_HDR_OTHER},
         {.name = DM_LIT("X-Kept"), .value = DM_LIT("\xc3\xa4\t!"), .id = DM_HDR_OTHER},
         {.name = DM_LIT(""), .value = DM_LIT("nameless"), .id = DM_HDR_OTHER},
@@ -122,15 +131,16 @@ static void framing_fits_status_method_and_version(void **state)
         bool closed;
     } cases[] = {
         {GET, 200, 2, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false},
-        {GET, 200, DM_LENGTH_UNKNOWN, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-         false},
+        {GET, 200, DM_LENGTH_UNKNOWN,
+         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
         {GET, 200, 0, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false},
         {GET, 204, 2, "HTTP/1.1 204 No Content\r\n\r\n", false},
         {GET, 304, 2, "HTTP/1.1 304 Not Modified\r\n\r\n", false},
         {GET, 299, 2, "HTTP/1.1 299 \r\nContent-Length: 2\r\n\r\nok", false},
         {HEAD, 200, 12345, "HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n", false},
         {HEAD, 200, DM_LENGTH_UNKNOWN, "HTTP/1.1 200 OK\r\n\r\n", false},
-        {"GET / HTTP/1.0\r\n\r\n", 200, DM_LENGTH_UNKNOWN, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", true},
+        {"GET / HTTP/1.0\r\n\r\n", 200, DM_LENGTH_UNKNOWN,
+         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", true},
         {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, DM_LENGTH_UNKNOWN,
          "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", true},
         {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, 2,
@@ -142,7 +152,8 @@ static void framing_fits_status_method_and_version(void **state)
         struct dm_exchange *x;
         int fd = asked(f, cases[i].rq, &x);
         answer(x, cases[i].status, cases[i].length);
-        assert_int_equal(dm_exchange_push(x, DM_LIT("ok")), 2); /* counted and dropped where there is none */
+        assert_int_equal(dm_exchange_push(x, DM_LIT("ok")),
+                         2); /* counted and dropped where there is none */
         dm_exchange_finish(x);
         front_settle(f);
         bool closed;
@@ -183,7 +194,8 @@ static void a_head_leaves_without_a_body(void **state)
     answer(x, 200, 5);
     front_settle(f);
     assert_non_null(strstr(front_read(f, fd, NULL), "Content-Length: 5\r\n"));
-    assert_int_equal(dm_exchange_push(x, DM_LIT("hello and more")), 14); /* what is too much is dropped */
+    assert_int_equal(dm_exchange_push(x, DM_LIT("hello and more")),
+                     14); /* what is too much is dropped */
     dm_exchange_finish(x);
     assert_string_equal(front_read(f, fd, NULL), "hello");
     close(fd);
@@ -368,7 +380,8 @@ static void informs_come_before_the_answer(void **state)
 {
     struct front *f = *state;
     struct dm_exchange *x;
-    struct dm_field_line line = {.name = DM_LIT("Link"), .value = DM_LIT("</a>"), .id = DM_HDR_LINK};
+    struct dm_field_line line = {
+        .name = DM_LIT("Link"), .value = DM_LIT("</a>"), .id = DM_HDR_LINK};
     struct dm_fields fields = {&line, 1, 1};
     int fd = asked(f, GET, &x);
     dm_exchange_inform(x, 103, &fields);
@@ -496,7 +509,7 @@ static void every_refusal_of_the_table_fits(void **state)
         int fd = asked(f, GET, &x);
         dm_exchange_refuse(x, (enum dm_err)err, DM_VIEW_NONE);
         char status[32];
-        sprintf(status, "HTTP/1.1 %d ", dm_err_info((enum dm_err)err)->status);
+        snprintf(status, sizeof status, "HTTP/1.1 %d ", dm_err_info((enum dm_err)err)->status);
         const char *text = front_read(f, fd, NULL);
         assert_non_null(strstr(text, status));
         assert_null(strstr(text, "Reason"));
@@ -523,7 +536,8 @@ static void a_steady_flow_allocates_nothing(void **state)
 {
     struct front *f = *state;
 #if defined(__SANITIZE_ADDRESS__)
-    (void)f; /* the slabs keep nothing there, so that use after give is found; other presets count */
+    (void)
+        f; /* the slabs keep nothing there, so that use after give is found; other presets count */
 #else
     f->mode = FRONT_REPLY;
     int fd = front_connect(f);

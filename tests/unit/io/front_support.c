@@ -100,8 +100,11 @@ static void on_done(struct dm_exchange *x)
     a->x = NULL;
 }
 
-static const struct dm_exchange_handler handler = {
-    .on_head = on_head, .on_body = on_body, .on_room = on_room, .on_gone = on_gone, .on_done = on_done};
+static const struct dm_exchange_handler handler = {.on_head = on_head,
+                                                   .on_body = on_body,
+                                                   .on_room = on_room,
+                                                   .on_gone = on_gone,
+                                                   .on_done = on_done};
 
 static const struct dm_settings *settings_of(void *app)
 {
@@ -120,8 +123,7 @@ struct dm_settings *front_settings(const char *const *env)
     struct dm_buf faults, warnings;
     dm_buf_init(&faults, 1 << 16);
     dm_buf_init(&warnings, 1 << 16);
-    struct dm_settings_input in = {
-        .role = DM_ROLE_ALL, .environ_ = all, .no_files = true};
+    struct dm_settings_input in = {.role = DM_ROLE_ALL, .environ_ = all, .no_files = true};
     struct dm_settings *s = NULL;
     if (dm_settings_load(&in, &s, &faults, &warnings) != DM_OK)
         fail_msg("settings: %s", dm_buf_cstr(&faults));
@@ -233,9 +235,14 @@ size_t front_count(const char *t, const char *piece)
 
 static bool changes(const char *line)
 {
-    static const char *const names[] = {
-        "Date:",          "X-Request-ID:",   "request_id:",         "X-Content-Type-Options:",
-        "X-Frame-Options:", "Referrer-Policy:", "Permissions-Policy:", "Content-Security-Policy:"};
+    static const char *const names[] = {"Date:",
+                                        "X-Request-ID:",
+                                        "request_id:",
+                                        "X-Content-Type-Options:",
+                                        "X-Frame-Options:",
+                                        "Referrer-Policy:",
+                                        "Permissions-Policy:",
+                                        "Content-Security-Policy:"};
     for (size_t i = 0; i < DM_COUNT_OF(names); i++)
         if (strncmp(line, names[i], strlen(names[i])) == 0)
             return true;

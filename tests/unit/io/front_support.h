@@ -1,5 +1,6 @@
-/* A listener in the hands of the test: connections are socket pairs spoken to in plain bytes on the loop's own
- * thread, time stands still until moved, and a scripted handler writes down what it hears. */
+/* A listener in the hands of the test: connections are socket pairs spoken to in plain bytes on the
+ * loop's own thread, time stands still until moved, and a scripted handler writes down what it
+ * hears. */
 #pragma once
 
 #include "io/listener.h"
@@ -33,7 +34,7 @@ struct front {
     struct dm_listener *listener;
     struct dm_metrics *metrics;
     enum front_mode mode;
-    uint64_t body_limit; /* 0: the setting's */
+    uint64_t body_limit;              /* 0: the setting's */
     void (*on_room)(struct asked *a); /* NULL: only counted */
     size_t n_asked;
     struct asked asked[FRONT_ASKED_MAX];
@@ -43,11 +44,12 @@ struct front {
 void front_init(struct front *f, const char *const *env, size_t max);
 void front_done(struct front *f); /* also checks that nothing is in flight or leaked */
 struct dm_settings *front_settings(const char *const *env);
-int front_connect(struct front *f); /* the client's end */
-void front_settle(struct front *f); /* turns until nothing happens */
+int front_connect(struct front *f);                         /* the client's end */
+void front_settle(struct front *f);                         /* turns until nothing happens */
 void front_send(struct front *f, int fd, const char *text); /* and settles */
 void front_send_bytes(struct front *f, int fd, const char *bytes, size_t len);
-/* What the client can read now; ret_closed: the end or a reset came behind it. Text is NUL-ended, static. */
+/* What the client can read now; ret_closed: the end or a reset came behind it. Text is NUL-ended,
+ * static. */
 const char *front_read(struct front *f, int fd, bool *ret_closed);
 void front_pass(struct front *f, dm_time t); /* time passes, timers run */
 int64_t front_metric(struct front *f, const char *name, const char *labels);

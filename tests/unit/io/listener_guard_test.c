@@ -1,5 +1,5 @@
-/* Every rule of the guard over a real connection: refused with its status, the connection closed, nothing of
- * it seen by the server, never a second request out of one. */
+/* Every rule of the guard over a real connection: refused with its status, the connection closed,
+ * nothing of it seen by the server, never a second request out of one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,36 +29,48 @@ struct rule {
 #define NUL_CASE LINE H "A: b\0c\r\n\r\n"
 
 static const struct rule rules[] = {
-    {"two equal lengths", LINE H "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 400, "syntax", 0},
+    {"two equal lengths", LINE H "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 400,
+     "syntax", 0},
     {"two lengths", LINE H "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400, "syntax", 0},
     {"a list of lengths", LINE H "Content-Length: 5, 5\r\n\r\nhello", 400, "syntax", 0},
     {"a signed length", LINE H "Content-Length: +5\r\n\r\nhello", 400, "syntax", 0},
     {"a negative length", LINE H "Content-Length: -5\r\n\r\nhello", 400, "syntax", 0},
     {"a hexadecimal length", LINE H "Content-Length: 0x5\r\n\r\nhello", 400, "syntax", 0},
     {"an empty length", LINE H "Content-Length: \r\n\r\n", 400, "syntax", 0},
-    {"an endless length", LINE H "Content-Length: 99999999999999999999999\r\n\r\n", 400, "syntax", 0},
-    {"a length over 63 bits", LINE H "Content-Length: 9223372036854775808\r\n\r\n", 400, "length", 0},
-    {"length and chunked", "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    {"an endless length", LINE H "Content-Length: 99999999999999999999999\r\n\r\n", 400, "syntax",
+     0},
+    {"a length over 63 bits", LINE H "Content-Length: 9223372036854775808\r\n\r\n", 400, "length",
+     0},
+    {"length and chunked",
+     "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
      400, "syntax", 0},
-    {"chunked and length", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    {"chunked and length",
+     "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
      400, "syntax", 0},
-    {"gzip, chunked", LINE H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, "transfer_encoding", 0},
+    {"gzip, chunked", LINE H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400,
+     "transfer_encoding", 0},
     {"chunked, gzip", LINE H "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, "", 0},
     {"chunked, chunked", LINE H "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400, "", 0},
-    {"chunked twice", LINE H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "", 0},
+    {"chunked twice",
+     LINE H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "",
+     0},
     {"xchunked", LINE H "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, "", 0},
     {"chunked;q=1", LINE H "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n", 400, "", 0},
     {"identity", LINE H "Transfer-Encoding: identity\r\n\r\n", 400, "", 0},
     {"an empty transfer encoding", LINE H "Transfer-Encoding:\r\n\r\n", 400, "", 0},
     {"a quoted chunked", LINE H "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 400, "", 0},
-    {"chunked with a vertical tab", LINE H "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n", 400, "", 0},
-    {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
-     "transfer_encoding", 0},
+    {"chunked with a vertical tab",
+     LINE H "Transfer-Encoding: \x0b"
+            "chunked\r\n\r\n0\r\n\r\n",
+     400, "", 0},
+    {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     400, "transfer_encoding", 0},
     {"a blank before the colon", LINE "Host : a\r\n\r\n", 400, "syntax", 0},
     {"a tab before the colon", LINE H "Content-Length\t: 5\r\n\r\nhello", 400, "syntax", 0},
     {"a blank before the name", LINE H " A: b\r\n\r\n", 400, "syntax", 0},
     {"a fold", LINE H "A: b\r\n c\r\n\r\n", 400, "syntax", 0},
-    {"a folded transfer encoding", LINE H "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400, "syntax", 0},
+    {"a folded transfer encoding", LINE H "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400,
+     "syntax", 0},
     {"no colon", LINE H "A\r\n\r\n", 400, "syntax", 0},
     {"no name", LINE H ": a\r\n\r\n", 400, "syntax", 0},
     {"a name that is no token", LINE H "A(b): c\r\n\r\n", 400, "syntax", 0},
@@ -69,7 +81,10 @@ static const struct rule rules[] = {
     {"a bare LF before the line", "\n" LINE H "\r\n", 400, "lines", 0},
     {"a CR before the line", "\r" LINE H "\r\n", 400, "", 0},
     {"NUL in a value", NUL_CASE, 400, "syntax", sizeof(NUL_CASE) - 1},
-    {"a control byte in a value", LINE H "A: b\x01" "c\r\n\r\n", 400, "syntax", 0},
+    {"a control byte in a value",
+     LINE H "A: b\x01"
+            "c\r\n\r\n",
+     400, "syntax", 0},
     {"DEL in a value", LINE H "A: b\x7f\r\n\r\n", 400, "syntax", 0},
     {"no Host", LINE "A: b\r\n\r\n", 400, "host", 0},
     {"two Hosts", LINE H H "\r\n", 400, "host", 0},
@@ -109,9 +124,12 @@ static const struct rule rules[] = {
     {"CONNECT", "CONNECT a:443 HTTP/1.1\r\n" H "\r\n", 405, "method", 0},
     {"TRACE", "TRACE / HTTP/1.1\r\n" H "\r\n", 405, "method", 0},
     {"an expectation nobody knows", LINE H "Expect: miracles\r\n\r\n", 417, "expect", 0},
-    {"two expectations", LINE H "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n", 400, "repeated_field", 0},
-    {"two credentials", LINE H "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400, "repeated_field", 0},
-    {"two content types", LINE H "Content-Type: a/b\r\ncontent-type: c/d\r\n\r\n", 400, "repeated_field", 0},
+    {"two expectations", LINE H "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n", 400,
+     "repeated_field", 0},
+    {"two credentials", LINE H "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400,
+     "repeated_field", 0},
+    {"two content types", LINE H "Content-Type: a/b\r\ncontent-type: c/d\r\n\r\n", 400,
+     "repeated_field", 0},
     {"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "syntax", 11},
 };
 
@@ -134,8 +152,8 @@ static void check_refused(struct front *f, const struct rule *r, int fd)
     bool closed;
     const char *answer = front_read(f, fd, &closed);
     char status[32], reason[64];
-    sprintf(status, "HTTP/1.1 %d ", r->status);
-    sprintf(reason, "X-Doorman-Reason: guard; %s", r->reason);
+    snprintf(status, sizeof status, "HTTP/1.1 %d ", r->status);
+    snprintf(reason, sizeof reason, "X-Doorman-Reason: guard; %s", r->reason);
     if (strncmp(answer, status, strlen(status)) != 0 || front_count(answer, "HTTP/1.1 ") != 1)
         fail_msg("%s: answered \"%s\"", r->name, answer);
     if (strstr(answer, reason) == NULL)
@@ -157,7 +175,7 @@ static void whatever_is_ambiguous_is_refused_and_ends_the_connection(void **stat
         size_t len = rules[i].len > 0 ? rules[i].len : strlen(rules[i].bytes);
         char both[1024];
         memcpy(both, rules[i].bytes, len);
-        strcpy(both + len, SMUGGLED);
+        memcpy(both + len, SMUGGLED, sizeof SMUGGLED);
         front_send_bytes(f, fd, both, len + strlen(SMUGGLED));
         check_refused(f, &rules[i], fd);
     }
@@ -187,7 +205,8 @@ static void what_looks_odd_but_is_clear_is_served(void **state)
         "GET https://a HTTP/1.1\r\nhost:a\r\n\r\n",
         "GET http://a/x HTTP/1.0\r\n\r\n",
         "GET / HTTP/1.0\r\nExpect: whatever\r\n\r\n",
-        "GET /%2e%2E/%2f;p=1//b?x=%20&y[]='1' HTTP/1.1\r\n" H "\r\n", /* paths are judged at routing */
+        "GET /%2e%2E/%2f;p=1//b?x=%20&y[]='1' HTTP/1.1\r\n" H
+        "\r\n", /* paths are judged at routing */
         LINE "Host:\t a \t\r\nA:\r\nB: \xff\xfe\tc\r\n\r\n",
         LINE "Host: [::1]:8080\r\n\r\n",
         "DELETE / HTTP/1.1\r\n" H "Content-Length: 00\r\n\r\n",
@@ -206,7 +225,8 @@ static void what_looks_odd_but_is_clear_is_served(void **state)
 
 static void limits_of_the_head_are_exact(void **state)
 {
-    static const char *const env[] = {"MAX_HEADER_BYTES=4096", "MAX_HEADER_COUNT=16", "MAX_URI_BYTES=256", NULL};
+    static const char *const env[] = {"MAX_HEADER_BYTES=4096", "MAX_HEADER_COUNT=16",
+                                      "MAX_URI_BYTES=256", NULL};
     struct front *f = *state;
     front_done(f);
     front_init(f, env, 0);
@@ -214,19 +234,21 @@ static void limits_of_the_head_are_exact(void **state)
     static const struct {
         int target, fields, bytes, status; /* bytes 0: as it comes */
     } cases[] = {
-        {256, 16, 0, 200},  {257, 1, 0, 414},    {100000, 1, 0, 414},  {1, 17, 0, 431},
-        {1, 1000, 0, 431},  {1, 2, 4096, 200},   {1, 2, 4097, 431},    {1, 2, 150000, 431},
-        {257, 16, 150000, 414},
+        {256, 16, 0, 200}, {257, 1, 0, 414},    {100000, 1, 0, 414},
+        {1, 17, 0, 431},   {1, 1000, 0, 431},   {1, 2, 4096, 200},
+        {1, 2, 4097, 431}, {1, 2, 150000, 431}, {257, 16, 150000, 414},
     };
     for (size_t i = 0; i < DM_COUNT_OF(cases) * 2; i++) {
-        int n = sprintf(rq, "GET /%0*d HTTP/1.1\r\nHost: a\r\n", cases[i / 2].target - 1, 0);
+        int n = snprintf(rq, sizeof rq, "GET /%0*d HTTP/1.1\r\nHost: a\r\n",
+                         cases[i / 2].target - 1, 0);
         if (cases[i / 2].target == 1)
-            n = sprintf(rq, "GET / HTTP/1.1\r\nHost: a\r\n");
+            n = snprintf(rq, sizeof rq, "GET / HTTP/1.1\r\nHost: a\r\n");
         for (int k = 0; k < cases[i / 2].fields - 1 - (cases[i / 2].bytes > 0); k++)
-            n += sprintf(rq + n, "F%d: v\r\n", k);
+            n += snprintf(rq + n, sizeof rq - (size_t)n, "F%d: v\r\n", k);
         if (cases[i / 2].bytes > 0)
-            n += sprintf(rq + n, "L: %0*d\r\n", cases[i / 2].bytes - n - 7, 0);
-        n += sprintf(rq + n, "\r\n");
+            n += snprintf(rq + n, sizeof rq - (size_t)n, "L: %0*d\r\n", cases[i / 2].bytes - n - 7,
+                          0);
+        n += snprintf(rq + n, sizeof rq - (size_t)n, "\r\n");
         int fd = front_connect(f);
         size_t step = i % 2 == 0 ? (size_t)n : 1000; /* in one piece, and in many */
         for (size_t at = 0; at < (size_t)n; at += step) {
@@ -235,7 +257,7 @@ static void limits_of_the_head_are_exact(void **state)
             front_settle(f);
         }
         char status[32];
-        sprintf(status, "HTTP/1.1 %d ", cases[i / 2].status);
+        snprintf(status, sizeof status, "HTTP/1.1 %d ", cases[i / 2].status);
         const char *answer = front_read(f, fd, NULL);
         if (strncmp(answer, status, strlen(status)) != 0)
             fail_msg("case %zu: %.100s", i, answer);
