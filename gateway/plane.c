@@ -297,7 +297,7 @@ enum dm_code gw_plane_new(const struct gw_plane_config *c, struct gw_plane **ret
     enum dm_code rc = DM_OK;
 
     p->config = *c;
-    p->limits = dm_listener_limits_new((size_t)c->settings->max_connections);
+    p->limits = dm_listener_limits_new(c->max_connections);
     p->threads = dm_mem_array(c->n_workers, sizeof(*p->threads));
     for (size_t i = 0; rc == DM_OK && i < c->n_workers; i++)
         rc = make_thread(p, i, err);

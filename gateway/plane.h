@@ -12,6 +12,7 @@ struct gw_plane_config { /* borrowed, all of it outlives the plane */
     size_t n_workers;
     const char *host;
     uint16_t port; /* 0: any, gw_plane_port tells */
+    size_t max_connections; /* of clients, of all workers together */
     struct gw_snapshot_cell *cell;
     const struct dm_settings *settings; /* for what is fixed at start */
     struct dm_metrics *metrics;

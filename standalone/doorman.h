@@ -27,7 +27,7 @@ struct doorman {
     struct dm_timer step;         /* what shutdown waits for next */
     struct dm_letter drained;     /* from the last worker */
     bool stopping;
-    int exit_code;
+    size_t max_connections; /* as many as the descriptor limit allows */
     /* data plane */
     struct gw_snapshot_cell *cell;
     struct gw_plane *plane;

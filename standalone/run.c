@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -90,6 +91,7 @@ static bool make_plane(struct doorman *d)
     const struct gw_plane_config config = {.n_workers = (size_t)s->threads,
                                            .host = d->host,
                                            .port = (uint16_t)s->port,
+                                           .max_connections = d->max_connections,
                                            .cell = d->cell,
                                            .settings = s,
                                            .metrics = d->metrics,
@@ -217,17 +219,32 @@ static void make_control(struct doorman *d)
     d->ops.metrics = d->metrics;
 }
 
-static bool fd_limit_good(const struct doorman *d)
+/* Raises the descriptor limit as far as the system lets us. What was asked for explicitly must fit; the
+ * default gives way, with a warning, to a smaller machine. */
+static bool fd_limit_good(struct doorman *d)
 {
+    const rlim_t wanted = (rlim_t)d->settings->max_connections + FDS_OF_OUR_OWN;
+    const char *origin = dm_settings_origin(d->settings, DM_LIT("MAX_CONNECTIONS"));
     struct rlimit limit;
 
+    d->max_connections = (size_t)d->settings->max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return true;
+    limit.rlim_cur = wanted;
+    limit.rlim_max = limit.rlim_max > wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return true;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return true;
-    limit.rlim_cur = limit.rlim_max; /* soft limits are for programs that cannot cope with many */
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return true;
-    if ((int64_t)limit.rlim_cur >= d->settings->max_connections + FDS_OF_OUR_OWN)
+    if (limit.rlim_cur > 2 * FDS_OF_OUR_OWN && origin != NULL && strcmp(origin, "default") == 0) {
+        d->max_connections = limit.rlim_cur - FDS_OF_OUR_OWN;
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "fewer connections than MAX_CONNECTIONS: the descriptor limit is lower",
+               DM_FI("connections", d->max_connections), DM_FI("descriptors", limit.rlim_cur));
         return true;
+    }
     fprintf(stderr,
             "Failed to start server: Error: MAX_CONNECTIONS: more than the file-descriptor limit allows; got "
             "%lld; expected: at most %lld\n",
