@@ -622,7 +622,7 @@ static void make_worker(struct rig *r)
     r->port = dm_listener_port(r->listener);
 }
 
-void rig_init(struct rig *r, const char *const *env)
+static void init_cold(struct rig *r, const char *const *env)
 {
     memset(r, 0, sizeof *r);
     dm_clock_manual_init(&r->clock, 1000 * DM_SEC, START);
@@ -639,17 +639,27 @@ void rig_init(struct rig *r, const char *const *env)
     r->cell = gw_snapshot_cell_new(r->settings, r->keys);
     r->client = -1;
     make_worker(r);
+    for (size_t i = 0; i < RIG_UPSTREAMS; i++) {
+        r->up[i].listener = listen_on_loopback(&r->up[i].port);
+        for (size_t k = 0; k < RIG_CONNS; k++)
+            r->up[i].conns[k].fd = -1;
+    }
+}
+
+void rig_init_cold(struct rig *r)
+{
+    init_cold(r, NULL);
+}
+
+void rig_init(struct rig *r, const char *const *env)
+{
+    init_cold(r, env);
     const struct gw_loader_config loader = {.loop = r->loop,
                                             .live = r->live.real,
                                             .cell = r->cell,
                                             .ops = &r->ops,
                                             .metrics = r->metrics};
     r->loader = gw_loader_new(&loader);
-    for (size_t i = 0; i < RIG_UPSTREAMS; i++) {
-        r->up[i].listener = listen_on_loopback(&r->up[i].port);
-        for (size_t k = 0; k < RIG_CONNS; k++)
-            r->up[i].conns[k].fd = -1;
-    }
     rig_settle(r);
 }
 

@@ -72,6 +72,7 @@ struct rig {
 };
 
 void rig_init(struct rig *r, const char *const *env); /* NULL-ended KEY=VALUE, may be NULL */
+void rig_init_cold(struct rig *r); /* no policy was ever loaded */
 void rig_done(struct rig *r);
 /* API demo/v1 with servers A and B, group ALL, endpoints GET and POST /items, GET /items/{id}; user bob,
  * in ALL, subscribed, without limits (gateway.md §31). */
