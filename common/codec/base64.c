@@ -116,7 +116,8 @@ static size_t decoded_len(dm_view stripped)
     return stripped.len / 4 * 3 + (stripped.len % 4 == 0 ? 0 : stripped.len % 4 - 1);
 }
 
-static bool decode_buf(dm_view in, const struct alphabet *alphabet, bool pad_required, struct dm_buf *out)
+static bool decode_buf(dm_view in, const struct alphabet *alphabet, bool pad_required,
+                       struct dm_buf *out)
 {
     dm_view text;
     if (!strip_padding(in, pad_required, &text))

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 
-void dm_base64_encode(dm_view in, struct dm_buf *out);            /* padded */
+void dm_base64_encode(dm_view in, struct dm_buf *out); /* padded */
 void dm_base64url_encode(dm_view in, bool pad, struct dm_buf *out);
 bool dm_base64_decode(dm_view in, struct dm_buf *out);
 bool dm_base64url_decode(dm_view in, struct dm_buf *out);

@@ -9,9 +9,10 @@
 #include "codec/json_scan.h"
 #include "codec/json_text.h"
 
-/* A struct dm_json is a cJSON node under another name. Numbers: a cJSON_Number that is whole and at most
- * 2^53 away from zero is an INT; other doubles are DOUBLE. A cJSON_Raw keeps the text of the rest: larger
- * integers, which a double would round, and doubles that would read as integers ("1.0"). */
+/* A struct dm_json is a cJSON node under another name. Numbers: a cJSON_Number that is whole and at
+ * most 2^53 away from zero is an INT; other doubles are DOUBLE. A cJSON_Raw keeps the text of the
+ * rest: larger integers, which a double would round, and doubles that would read as integers
+ * ("1.0"). */
 
 static void *alloc_node(size_t size)
 {
@@ -215,7 +216,7 @@ enum dm_json_kind dm_json_kind(const struct dm_json *j)
     case cJSON_Raw: {
         int64_t ignored;
         return dm_parse_i64(raw_number(j), INT64_MIN, INT64_MAX, &ignored) ? DM_JSON_INT
-                                                                          : DM_JSON_DOUBLE;
+                                                                           : DM_JSON_DOUBLE;
     }
     case cJSON_String:
         return DM_JSON_STRING;

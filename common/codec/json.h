@@ -1,6 +1,7 @@
-/* Strict JSON (RFC 8259): one tokenizer of ours reads first and refuses what cJSON lets pass (duplicate
- * keys, bad UTF-8, `01`, 1e999, \u0000, lone surrogates, depth, size), then feeds the tree. Trees are
- * mutable values owned by one holder; views into a tree live as long as the node. One thread per tree. */
+/* Strict JSON (RFC 8259): one tokenizer of ours reads first and refuses what cJSON lets pass
+ * (duplicate keys, bad UTF-8, `01`, 1e999, \u0000, lone surrogates, depth, size), then feeds the
+ * tree. Trees are mutable values owned by one holder; views into a tree live as long as the node.
+ * One thread per tree. */
 #pragma once
 
 #include "base/buf.h"
@@ -30,7 +31,7 @@ enum dm_code dm_json_parse(dm_view text, const struct dm_json_limits *limits, st
 /* The same checks without building a tree. */
 enum dm_code dm_json_check(dm_view text, const struct dm_json_limits *limits,
                            struct dm_error *err) DM_MUST_USE;
-/* Finds member `name` of the top-level object and gives its raw text, without a tree (hot paths: JWT). */
+/* Finds member `name` of the top-level object and gives its raw text, without a tree. */
 bool dm_json_raw_member(dm_view object_text, dm_view name, dm_view *ret_raw);
 /* Decodes a raw string token ("…" with quotes) into out; false when it is not one. */
 bool dm_json_raw_string(dm_view raw, struct dm_buf *out);
@@ -39,13 +40,15 @@ bool dm_json_raw_i64(dm_view raw, int64_t *ret);
 void dm_json_free(struct dm_json *j);
 void dm_json_freep(struct dm_json **j);
 struct dm_json *dm_json_clone(const struct dm_json *j);
-bool dm_json_equal(const struct dm_json *a, const struct dm_json *b); /* member order does not matter */
+/* The order of members does not matter; 1 equals 1.0. */
+bool dm_json_equal(const struct dm_json *a, const struct dm_json *b);
 
 enum dm_json_kind dm_json_kind(const struct dm_json *j); /* NULL counts as DM_JSON_NULL */
 bool dm_json_is(const struct dm_json *j, enum dm_json_kind kind);
 /* Readers give the fallback when the value is absent or of another kind. */
 bool dm_json_bool(const struct dm_json *j, bool fallback);
-int64_t dm_json_i64(const struct dm_json *j, int64_t fallback); /* a double without fraction counts */
+/* A double without fraction counts; a number beyond int64 gives the fallback. */
+int64_t dm_json_i64(const struct dm_json *j, int64_t fallback);
 double dm_json_f64(const struct dm_json *j, double fallback);
 dm_view dm_json_str(const struct dm_json *j); /* DM_VIEW_NONE when not a string */
 
@@ -75,4 +78,5 @@ void dm_json_set_bool(struct dm_json *object, dm_view name, bool b);
 
 /* Compact, UTF-8 unescaped, key order kept. */
 void dm_json_write(const struct dm_json *j, struct dm_buf *out);
-void dm_json_write_str(dm_view v, struct dm_buf *out); /* one quoted, escaped string; bad UTF-8 -> U+FFFD */
+/* One quoted, escaped string; bytes that are no UTF-8 become U+FFFD. */
+void dm_json_write_str(dm_view v, struct dm_buf *out);

@@ -242,10 +242,9 @@ static enum dm_json_token scan_value(struct dm_json_scan *s, dm_view *ret_raw)
         return scan_word(s, DM_LIT("false"), DM_JSON_TOKEN_FALSE);
     case 'n':
         return scan_word(s, DM_LIT("null"), DM_JSON_TOKEN_NULL);
-    case '-': case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9':
-        return scan_number(s, ret_raw);
     default:
+        if (*s->at_ == '-' || (*s->at_ >= '0' && *s->at_ <= '9'))
+            return scan_number(s, ret_raw);
         return fault(s, DM_INVALID, "unexpected byte");
     }
 }
@@ -307,8 +306,8 @@ static int by_hash(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether two of the n names are the same: every pair while they are few; above, they are sorted by hash
- * and only those with equal hashes are compared. */
+/* Whether two of the n names are the same: every pair while they are few; above, they are sorted by
+ * hash and only those with equal hashes are compared. */
 static bool has_duplicate(struct dm_json_scan_name *names, size_t n)
 {
     bool sorted = n > FEW_MEMBERS;
@@ -430,7 +429,8 @@ bool dm_json_scan_name_is(const struct dm_json_scan *s, dm_view raw, dm_view nam
         return dm_view_eq(raw, name);
     enum { ESCAPED_MAX = 6 * 64 }; /* names asked for are short and each byte is at most \u00xx */
     char text[ESCAPED_MAX];
-    return raw.len <= sizeof(text) && dm_view_eq(dm_view_make(text, dm_json_unescape(raw, text)), name);
+    return raw.len <= sizeof(text) &&
+           dm_view_eq(dm_view_make(text, dm_json_unescape(raw, text)), name);
 }
 
 unsigned dm_json_scan_depth(const struct dm_json_scan *s)

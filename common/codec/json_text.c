@@ -168,7 +168,7 @@ void dm_json_write_str(dm_view v, struct dm_buf *out)
         }
         dm_buf_add(out, dm_view_sub(v, from, at - from));
         if (len == 0)
-            dm_buf_add(out, DM_LIT("\xEF\xBF\xBD")); /* U+FFFD in place of a byte that is no UTF-8 */
+            dm_buf_add(out, DM_LIT("\xEF\xBF\xBD")); /* U+FFFD for a byte that is no UTF-8 */
         else
             write_escape(c, out);
         from = ++at;

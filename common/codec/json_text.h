@@ -1,11 +1,11 @@
-/* Strings between JSON's escaped form and plain bytes. For the files of codec/json and for readers of
- * scanner tokens. Pure. */
+/* Strings between JSON's escaped form and plain bytes. For the files of codec/json and for readers
+ * of scanner tokens. Pure. */
 #pragma once
 
 #include "base/buf.h"
 
-/* Writes the unescaped bytes of a name or string that the scanner accepted (never longer than raw) and
- * gives their count. */
+/* Writes the unescaped bytes of a name or string that the scanner accepted (never longer than raw)
+ * and gives their count. */
 size_t dm_json_unescape(dm_view raw, char *out);
 
 /* Value of the four hex digits at p, -1 when they are none. */

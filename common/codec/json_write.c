@@ -3,8 +3,8 @@
 #include "codec/json.h"
 #include "codec/json_number.h"
 
-/* Parsed text is at most DM_JSON_DEPTH_MAX deep and records wrap it in a few levels: more is a bug, and
- * the recursion below stays bounded. */
+/* Parsed text is at most DM_JSON_DEPTH_MAX deep and records wrap it in a few levels: more is a bug,
+ * and the recursion below stays bounded. */
 enum { TREE_DEPTH_MAX = 512 };
 
 /* Objects with more members than this are compared through a table instead of pair by pair. */
@@ -83,8 +83,8 @@ static bool equal_members(const struct dm_json *a, const struct dm_json *b, unsi
         dm_map_put(table, dm_json_name(m), m);
     bool equal = true;
     for (struct dm_json *m = dm_json_first(a); equal && m != NULL; m = dm_json_next(m)) {
-        const struct dm_json *other = table != NULL ? dm_map_get(table, dm_json_name(m))
-                                                    : dm_json_get(b, dm_json_name(m));
+        const struct dm_json *other =
+            table != NULL ? dm_map_get(table, dm_json_name(m)) : dm_json_get(b, dm_json_name(m));
         equal = other != NULL && equal_value(m, other, depth + 1);
     }
     dm_map_free(table);

@@ -73,15 +73,17 @@ enum dm_code dm_regex_new(dm_view pattern, bool nocase, struct dm_regex **ret, s
         return DM_FAIL(err, DM_LIMIT, ERR_NONE, "could not compile a pattern: over %d bytes",
                        PATTERN_MAX);
     uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | (nocase ? PCRE2_CASELESS : 0);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)(pattern.ptr == NULL ? "" : pattern.ptr), pattern.len,
-                                     options, &fault, &at, NULL);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)(pattern.ptr == NULL ? "" : pattern.ptr),
+                                     pattern.len, options, &fault, &at, NULL);
     if (code == NULL) {
         PCRE2_UCHAR text[128] = "";
         pcre2_get_error_message(fault, text, sizeof(text));
-        return DM_FAIL(err, DM_INVALID, ERR_NONE, "could not compile pattern \"%.*s\" at byte %zu: %s",
+        return DM_FAIL(err, DM_INVALID, ERR_NONE,
+                       "could not compile pattern \"%.*s\" at byte %zu: %s",
                        DM_FMT(dm_utf8_cut(pattern, 64)), at, (const char *)text);
     }
-    (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it the same limits hold, only slower */
+    /* Where there is no JIT the same limits hold, only slower. */
+    (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
     struct dm_regex *re = DM_NEW(struct dm_regex);
     re->code = code;
     *ret = re;

@@ -80,7 +80,7 @@ static bool is_dots(dm_view segment)
     return dm_view_eq(name, DM_LIT(".")) || dm_view_eq(name, DM_LIT(".."));
 }
 
-/* gateway.md §6.1. Not UTF-8 is refused too: overlong forms of "." and "/" are an old way past checks. */
+/* gateway.md §6.1. Bytes that are no UTF-8 too: overlong "." and "/" are an old way past checks. */
 static bool segment_allowed(dm_view segment)
 {
     if (is_dots(segment) || !dm_utf8_valid(segment))
@@ -124,7 +124,7 @@ static enum dm_code take_path(dm_view path, struct dm_arena *arena, struct dm_ta
     return DM_OK;
 }
 
-/* Cuts "http://authority" off an absolute-form target (RFC 9112 §3.2.2); the rest may start with '?'. */
+/* Cuts "http://authority" off an absolute-form target (RFC 9112 §3.2.2). */
 static bool take_authority(dm_view *target, dm_view *ret_authority)
 {
     size_t colon = dm_view_find_byte(*target, ':', 0);
@@ -150,7 +150,7 @@ enum dm_code dm_target_parse(dm_view target, struct dm_arena *arena, struct dm_t
     DM_REQUIRE(arena != NULL && ret != NULL);
     for (size_t i = 0; i < target.len; i++) {
         unsigned char c = (unsigned char)target.ptr[i];
-        if (c <= 0x20 || c >= 0x7F || c == '#') /* RFC 9112 §3.2: no blank, no fragment, ASCII only */
+        if (c <= 0x20 || c >= 0x7F || c == '#') /* RFC 9112 §3.2: no fragment, ASCII only */
             return DM_INVALID;
     }
     if (target.len == 0 || (target.ptr[0] != '/' && !take_authority(&target, &authority)))

@@ -50,8 +50,8 @@ static bool is_dotted_digits(dm_view name)
     return true;
 }
 
-/* A name (one dot at the end is its root) or an IPv4 address. "1.2.3" and "127.1" are neither: resolvers
- * read them as addresses of another kind. */
+/* A name (one dot at the end is its root) or an IPv4 address. "1.2.3" and "127.1" are neither:
+ * resolvers read them as addresses of another kind. */
 static bool name_valid(dm_view name)
 {
     if (name.len > 0 && is_dotted_digits(name))
@@ -78,8 +78,9 @@ static bool split_authority(dm_view text, dm_view *ret_host, uint16_t *ret_port)
         return false;
     dm_view rest = dm_view_sub(text, v6 ? end + 1 : end, SIZE_MAX);
     uint64_t port = 0;
-    if (rest.len > 0 && (rest.ptr[0] != ':' || rest.len > 6 ||
-                         !dm_parse_u64(dm_view_sub(rest, 1, SIZE_MAX), PORT_MAX, &port) || port == 0))
+    if (rest.len > 0 &&
+        (rest.ptr[0] != ':' || rest.len > 6 ||
+         !dm_parse_u64(dm_view_sub(rest, 1, SIZE_MAX), PORT_MAX, &port) || port == 0))
         return false;
     if (!(v6 ? address_valid(AF_INET6, host) : name_valid(host)))
         return false;

@@ -53,7 +53,8 @@ static unsigned column_of(const yaml_event_t *e)
     return (unsigned)e->start_mark.column + 1;
 }
 
-static enum dm_code fault(struct loader *l, const yaml_event_t *e, enum dm_code code, const char *why)
+static enum dm_code fault(struct loader *l, const yaml_event_t *e, enum dm_code code,
+                          const char *why)
 {
     return DM_FAIL(l->err, code, ERR_NONE, "%u:%u: %s", line_of(e), column_of(e), why);
 }
@@ -75,7 +76,7 @@ static struct dm_yaml *new_node(struct loader *l, enum dm_yaml_kind kind)
     return n;
 }
 
-/* Hangs a node under the open container (or makes it the root). A map's waiting key becomes its key. */
+/* Hangs a node under the open container, or makes it the root. It takes a map's waiting key. */
 static enum dm_code attach(struct loader *l, const yaml_event_t *e, struct dm_yaml *n)
 {
     if (n == NULL)
@@ -107,8 +108,9 @@ static bool wants_key(const struct loader *l)
 
 /* ---- tags ---- */
 
-/* Core schema: the kind is what the table of settings expects anyway, so these say nothing new; only
- * !!str is heard, it keeps a text from being null. Everything else would name a type we do not have. */
+/* Core schema: the kind is what the table of settings expects anyway, so these say nothing new;
+ * only
+ * "!!str" is heard: it keeps a text from being null. Any other would name a type we do not have. */
 static bool is_core_tag(const char *tag)
 {
     static const char prefix[] = "tag:yaml.org,2002:";
@@ -132,8 +134,8 @@ static enum dm_code check_tag(struct loader *l, const yaml_event_t *e, const yam
 
 /* ---- anchors ---- */
 
-static enum dm_code keep_anchor_name(struct loader *l, const yaml_event_t *e, const yaml_char_t *name,
-                                     const char **ret)
+static enum dm_code keep_anchor_name(struct loader *l, const yaml_event_t *e,
+                                     const yaml_char_t *name, const char **ret)
 {
     *ret = NULL;
     if (name == NULL)
@@ -240,7 +242,8 @@ static enum dm_code on_scalar(struct loader *l, const yaml_event_t *e)
         n->text = text;
         n->line = line_of(e);
         n->column = column_of(e);
-        n->quoted = e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE || !e->data.scalar.plain_implicit;
+        n->quoted =
+            e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE || !e->data.scalar.plain_implicit;
         n->is_null = !n->quoted && reads_as_null(text);
     }
     code = attach(l, e, n);
@@ -310,9 +313,10 @@ static enum dm_code on_end(struct loader *l, const yaml_event_t *e)
     if (f->node->kind == DM_YAML_MAP)
         second = find_duplicate(f->node, &first);
     if (second != NULL)
-        return DM_FAIL(l->err, DM_INVALID, ERR_NONE, "%u:%u: key \"%.*s\" was given before, at %u:%u",
-                       second->key_line, second->key_column, DM_FMT(shown(second->key)),
-                       first->key_line, first->key_column);
+        return DM_FAIL(l->err, DM_INVALID, ERR_NONE,
+                       "%u:%u: key \"%.*s\" was given before, at %u:%u", second->key_line,
+                       second->key_column, DM_FMT(shown(second->key)), first->key_line,
+                       first->key_column);
     l->depth--;
     return bind_anchor(l, e, f->anchor, f->node);
 }
@@ -331,7 +335,8 @@ static enum dm_code on_event(struct loader *l, const yaml_event_t *e, bool *ret_
     case YAML_SCALAR_EVENT:
         return on_scalar(l, e);
     case YAML_SEQUENCE_START_EVENT:
-        return on_start(l, e, DM_YAML_LIST, e->data.sequence_start.anchor, e->data.sequence_start.tag);
+        return on_start(l, e, DM_YAML_LIST, e->data.sequence_start.anchor,
+                        e->data.sequence_start.tag);
     case YAML_MAPPING_START_EVENT:
         return on_start(l, e, DM_YAML_MAP, e->data.mapping_start.anchor, e->data.mapping_start.tag);
     case YAML_SEQUENCE_END_EVENT:

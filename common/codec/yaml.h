@@ -1,8 +1,9 @@
-/* YAML events to a tree of places: every key and scalar with line and column, for messages that point.
- * Over libyaml; limits on size, depth, nodes, alias expansions. Faults: a duplicate key, a key that is
- * not a plain text, a second document, a tag outside YAML's core schema, a zero byte. Scalars stay text:
- * types come from the settings table, never from guessing; "<<" is a key like any other. An alias is a
- * copy of its anchor with the anchor's places. A document is immutable: any thread. */
+/* YAML events to a tree of places: every key and scalar with line and column, for messages that
+ * point. Over libyaml; limits on size, depth, nodes, alias expansions. Faults: a duplicate key, a
+ * key that is not a plain text, a second document, a tag outside YAML's core schema, a zero byte.
+ * Scalars stay text: types come from the settings table, never from guessing; "<<" is a key like
+ * any other. An alias is a copy of its anchor with the anchor's places. A document is immutable:
+ * any thread. */
 #pragma once
 
 #include "base/error.h"
@@ -27,7 +28,8 @@ struct dm_yaml {
 };
 
 struct dm_yaml_doc; /* owns all nodes and texts */
-/* On DM_INVALID err->text holds "line:column: reason". Also reads JSON files (YAML is a superset). */
-enum dm_code dm_yaml_parse(dm_view text, struct dm_yaml_doc **ret, struct dm_error *err) DM_MUST_USE;
+/* On a fault err->text holds "line:column: reason". Also reads JSON (YAML is a superset). */
+enum dm_code dm_yaml_parse(dm_view text, struct dm_yaml_doc **ret,
+                           struct dm_error *err) DM_MUST_USE;
 const struct dm_yaml *dm_yaml_root(const struct dm_yaml_doc *doc); /* NULL for an empty document */
 void dm_yaml_free(struct dm_yaml_doc *doc);

@@ -52,7 +52,8 @@ static size_t crypt_cbc(bool encrypt, const unsigned char *key, const unsigned c
 {
     int len = 0, rest = 0;
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    DM_ASSERT(ctx != NULL && EVP_CipherInit_ex2(ctx, EVP_aes_128_cbc(), key, iv, encrypt, NULL) == 1);
+    DM_ASSERT(ctx != NULL &&
+              EVP_CipherInit_ex2(ctx, EVP_aes_128_cbc(), key, iv, encrypt, NULL) == 1);
     bool ok = EVP_CipherUpdate(ctx, out, &len, bytes(in), (int)in.len) == 1 &&
               EVP_CipherFinal_ex(ctx, out + len, &rest) == 1;
     EVP_CIPHER_CTX_free(ctx);
@@ -120,8 +121,8 @@ enum dm_code dm_fernet_decrypt(const struct dm_secret *key, dm_view token, struc
     if (token.len == 0 || token.len % 4 != 0) /* with padding, always */
         return DM_INVALID;
     dm_buf_init(&raw, token.len);
-    enum dm_code code = dm_base64url_decode(token, &raw) ? open_token(key, dm_buf_view(&raw), out)
-                                                         : DM_INVALID;
+    enum dm_code code =
+        dm_base64url_decode(token, &raw) ? open_token(key, dm_buf_view(&raw), out) : DM_INVALID;
     dm_buf_done(&raw);
     return code;
 }

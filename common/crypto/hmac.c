@@ -12,13 +12,12 @@ struct hash {
     size_t len, block;
 };
 
-static const struct hash hashes[DM_HASH_COUNT_] = {
-    [DM_HASH_SHA256] = {"SHA256", 32, 64},
-    [DM_HASH_SHA384] = {"SHA384", 48, 128},
-    [DM_HASH_SHA512] = {"SHA512", 64, 128}};
+static const struct hash hashes[DM_HASH_COUNT_] = {[DM_HASH_SHA256] = {"SHA256", 32, 64},
+                                                   [DM_HASH_SHA384] = {"SHA384", 48, 128},
+                                                   [DM_HASH_SHA512] = {"SHA512", 64, 128}};
 
-/* Contexts of one thread. OpenSSL's EVP_MAC copies a context, and with it allocates, on every call; two
- * plain digests on kept contexts cost the same time and no heap. */
+/* Contexts of one thread. OpenSSL's EVP_MAC copies a context, and with it allocates, on every call;
+ * two plain digests on kept contexts cost the same time and no heap. */
 struct contexts {
     EVP_MD_CTX *of[DM_HASH_COUNT_];
 };
@@ -68,7 +67,8 @@ static size_t digest2(enum dm_hash hash, dm_view prefix, dm_view data, unsigned 
     unsigned len = 0;
     int ok = EVP_DigestInit_ex2(ctx, digests[hash], NULL) == 1 &&
              EVP_DigestUpdate(ctx, prefix.ptr, prefix.len) == 1 &&
-             EVP_DigestUpdate(ctx, data.ptr, data.len) == 1 && EVP_DigestFinal_ex(ctx, out, &len) == 1;
+             EVP_DigestUpdate(ctx, data.ptr, data.len) == 1 &&
+             EVP_DigestFinal_ex(ctx, out, &len) == 1;
     DM_ASSERT(ok && len == hashes[hash].len); /* fails only for lack of memory */
     return len;
 }

@@ -16,16 +16,15 @@ static const struct dm_json_limits header_limits = {
 
 const char *dm_jwt_fault_name(enum dm_jwt_fault f)
 {
-    static const char *const names[] = {
-        [DM_JWT_OK] = "ok",
-        [DM_JWT_MALFORMED] = "malformed",
-        [DM_JWT_UNKNOWN_KEY] = "unknown_key",
-        [DM_JWT_BAD_ALG] = "bad_alg",
-        [DM_JWT_BAD_SIGNATURE] = "bad_signature",
-        [DM_JWT_EXPIRED] = "expired",
-        [DM_JWT_NOT_YET] = "not_yet",
-        [DM_JWT_BAD_CLAIMS] = "bad_claims",
-        [DM_JWT_WRONG_USE] = "wrong_use"};
+    static const char *const names[] = {[DM_JWT_OK] = "ok",
+                                        [DM_JWT_MALFORMED] = "malformed",
+                                        [DM_JWT_UNKNOWN_KEY] = "unknown_key",
+                                        [DM_JWT_BAD_ALG] = "bad_alg",
+                                        [DM_JWT_BAD_SIGNATURE] = "bad_signature",
+                                        [DM_JWT_EXPIRED] = "expired",
+                                        [DM_JWT_NOT_YET] = "not_yet",
+                                        [DM_JWT_BAD_CLAIMS] = "bad_claims",
+                                        [DM_JWT_WRONG_USE] = "wrong_use"};
     DM_REQUIRE((size_t)f < DM_COUNT_OF(names));
     return names[f];
 }
@@ -77,7 +76,8 @@ static bool read_header(dm_view encoded, struct header *h)
     enum dm_json_token token = DM_JSON_TOKEN_FAULT;
     while (ok && (token = dm_json_scan_next(&scan, &raw)) == DM_JSON_TOKEN_NAME)
         ok = read_member(&scan, raw, h);
-    ok = ok && token == DM_JSON_TOKEN_OBJECT_END && dm_json_scan_next(&scan, &raw) == DM_JSON_TOKEN_END;
+    ok = ok && token == DM_JSON_TOKEN_OBJECT_END &&
+         dm_json_scan_next(&scan, &raw) == DM_JSON_TOKEN_END;
     dm_json_scan_done(&scan);
     return ok;
 }
@@ -109,7 +109,7 @@ enum dm_jwt_fault dm_jwt_open(const struct dm_keyset *ks, dm_view token, struct 
     ret->key = dm_keyset_find(ks, h.kid);
     if (ret->key == NULL)
         return DM_JWT_UNKNOWN_KEY;
-    /* The key decides. A header that says otherwise ("none", HS256 over a public key) is an attack. */
+    /* The key decides. A header that says otherwise ("none", HS256 over a public key) attacks. */
     return dm_view_eq(h.alg, dm_jwt_alg_name(dm_key_alg(ret->key))) ? DM_JWT_OK : DM_JWT_BAD_ALG;
 }
 

@@ -22,11 +22,11 @@ struct entry {
 };
 
 struct dm_jwt_cache {
-    struct dm_keyset *keys; /* whose tokens these are; referenced, so its address cannot be reused */
+    struct dm_keyset *keys; /* whose tokens these are; held, so its address is not used again */
     struct entry *entries;
     uint32_t *buckets;
     uint32_t n_entries, mask; /* buckets: a power of two */
-    uint32_t n_begun; /* entries ever used; those above are untouched memory */
+    uint32_t n_begun;         /* entries ever used; those above are untouched memory */
     uint32_t free, newest, oldest;
 };
 
@@ -126,7 +126,8 @@ static dm_view keep_text(struct entry *e, size_t *used, dm_view text)
     return dm_view_make(at, text.len);
 }
 
-static void put(struct dm_jwt_cache *c, const unsigned char *digest, const struct dm_jwt_claims *claims)
+static void put(struct dm_jwt_cache *c, const unsigned char *digest,
+                const struct dm_jwt_claims *claims)
 {
     size_t used = 0;
     if (claims->sub.len + claims->jti.len + claims->role.len + claims->token_use.len > TEXT_MAX)
@@ -184,9 +185,9 @@ static void use_keys(struct dm_jwt_cache *c, const struct dm_keyset *ks)
     c->keys = dm_keyset_ref((struct dm_keyset *)(uintptr_t)ks); /* counting is all that changes */
 }
 
-enum dm_jwt_fault dm_jwt_cache_verify(struct dm_jwt_cache *c, const struct dm_keyset *ks, dm_view token,
-                                      enum dm_jwt_use use, dm_time wall, struct dm_arena *arena,
-                                      struct dm_jwt_claims *ret)
+enum dm_jwt_fault dm_jwt_cache_verify(struct dm_jwt_cache *c, const struct dm_keyset *ks,
+                                      dm_view token, enum dm_jwt_use use, dm_time wall,
+                                      struct dm_arena *arena, struct dm_jwt_claims *ret)
 {
     struct dm_jwt_parts parts;
     struct dm_jwt_claims claims;

@@ -46,12 +46,13 @@ static bool scan_payload(dm_view text, struct value values[CLAIMS_])
             values[c] = v;
         ok = dm_json_scan_skip(&scan, v.token) != DM_JSON_TOKEN_FAULT;
     }
-    ok = ok && token == DM_JSON_TOKEN_OBJECT_END && dm_json_scan_next(&scan, &raw) == DM_JSON_TOKEN_END;
+    ok = ok && token == DM_JSON_TOKEN_OBJECT_END &&
+         dm_json_scan_next(&scan, &raw) == DM_JSON_TOKEN_END;
     dm_json_scan_done(&scan);
     return ok;
 }
 
-/* Seconds as an integer: exp rounds down and the others up, so a fraction never helps the bearer. */
+/* Seconds as an integer: exp rounds down, the others up, so a fraction never helps the bearer. */
 static bool seconds(const struct value *v, bool up, int64_t *ret)
 {
     static const double FAR = 0x1p62; /* beyond any date; keeps the conversion defined */
@@ -111,7 +112,7 @@ enum dm_jwt_fault dm_jwt_read_claims(dm_view payload, struct dm_arena *arena,
     return DM_JWT_OK;
 }
 
-/* Ours say "access" or "refresh", those of the Python Doorman nothing. Any other use is not ours. */
+/* Ours say "access" or "refresh", the Python Doorman's nothing. Any other use is not ours. */
 static bool use_fits(dm_view token_use, enum dm_jwt_use use)
 {
     switch (use) {
@@ -126,7 +127,8 @@ static bool use_fits(dm_view token_use, enum dm_jwt_use use)
 }
 
 /* gateway.md §8.3, rows 4 and 5. No leeway; valid while now <= exp (platform-access.md §5.2). */
-enum dm_jwt_fault dm_jwt_judge(const struct dm_jwt_claims *claims, enum dm_jwt_use use, dm_time wall)
+enum dm_jwt_fault dm_jwt_judge(const struct dm_jwt_claims *claims, enum dm_jwt_use use,
+                               dm_time wall)
 {
     int64_t now = wall / DM_SEC;
     if (now > claims->exp)

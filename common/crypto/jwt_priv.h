@@ -16,4 +16,5 @@ enum dm_jwt_fault dm_jwt_check_signature(const struct dm_jwt_parts *parts);
 enum dm_jwt_fault dm_jwt_read_claims(dm_view payload, struct dm_arena *arena,
                                      struct dm_jwt_claims *ret);
 /* Time and use of claims that were read. */
-enum dm_jwt_fault dm_jwt_judge(const struct dm_jwt_claims *claims, enum dm_jwt_use use, dm_time wall);
+enum dm_jwt_fault dm_jwt_judge(const struct dm_jwt_claims *claims, enum dm_jwt_use use,
+                               dm_time wall);

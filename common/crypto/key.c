@@ -21,13 +21,12 @@ struct alg {
     enum dm_hash hash;
 };
 
-static const struct alg algs[] = {
-    [DM_JWT_NONE] = {"", false, DM_HASH_SHA256},
-    [DM_JWT_HS256] = {"HS256", true, DM_HASH_SHA256},
-    [DM_JWT_HS384] = {"HS384", true, DM_HASH_SHA384},
-    [DM_JWT_HS512] = {"HS512", true, DM_HASH_SHA512},
-    [DM_JWT_RS256] = {"RS256", false, DM_HASH_SHA256},
-    [DM_JWT_ES256] = {"ES256", false, DM_HASH_SHA256}};
+static const struct alg algs[] = {[DM_JWT_NONE] = {"", false, DM_HASH_SHA256},
+                                  [DM_JWT_HS256] = {"HS256", true, DM_HASH_SHA256},
+                                  [DM_JWT_HS384] = {"HS384", true, DM_HASH_SHA384},
+                                  [DM_JWT_HS512] = {"HS512", true, DM_HASH_SHA512},
+                                  [DM_JWT_RS256] = {"RS256", false, DM_HASH_SHA256},
+                                  [DM_JWT_ES256] = {"ES256", false, DM_HASH_SHA256}};
 
 dm_view dm_jwt_alg_name(enum dm_jwt_alg alg)
 {

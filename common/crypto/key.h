@@ -1,4 +1,4 @@
-/* One key of a keyset: HMAC pads or an EVP_PKEY behind an opaque pointer. For keyset*.c and key.c. */
+/* One key of a keyset: HMAC pads or an EVP_PKEY. For keyset*.c, key.c and jwt.c. */
 #pragma once
 
 #include "crypto/hmac.h"
@@ -16,12 +16,12 @@ struct dm_key {
     struct evp_pkey_ctx_st *verify; /* ready; copied per call, since a context is one thread's */
 };
 
-dm_view dm_jwt_alg_name(enum dm_jwt_alg alg);            /* as in a token's header */
-enum dm_jwt_alg dm_jwt_alg_find(dm_view name);           /* DM_JWT_NONE when unknown */
+dm_view dm_jwt_alg_name(enum dm_jwt_alg alg);  /* as in a token's header */
+enum dm_jwt_alg dm_jwt_alg_find(dm_view name); /* DM_JWT_NONE when unknown */
 bool dm_jwt_alg_is_hmac(enum dm_jwt_alg alg);
 
 void dm_key_set_secret(struct dm_key *k, dm_view secret);
-/* Reads PEM texts (either may be empty, not both; "\n" spelled out counts as a line end) and checks kind,
- * size and that the halves belong together. NULL, or what is wrong. */
+/* Reads PEM texts (either may be empty, not both; "\n" spelled out counts as a line end) and checks
+ * kind, size and that the halves belong together. NULL, or what is wrong. */
 const char *dm_key_set_pem(struct dm_key *k, dm_view private_pem, dm_view public_pem);
 void dm_key_done(struct dm_key *k);

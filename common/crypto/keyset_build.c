@@ -74,11 +74,20 @@ static const char *read_key_file(dm_view path, struct dm_secret *ret)
 /* ---- one entry of JWT_KEYS ---- */
 
 enum member {
-    KID = 0, ALGORITHM, ACTIVE, SECRET, KEY, PRIVATE, PRIVATE_PATH, PUBLIC, PUBLIC_PATH, MEMBERS_
+    KID = 0,
+    ALGORITHM,
+    ACTIVE,
+    SECRET,
+    KEY,
+    PRIVATE,
+    PRIVATE_PATH,
+    PUBLIC,
+    PUBLIC_PATH,
+    MEMBERS_
 };
 
 static const char *const member_names[MEMBERS_] = {
-    "kid", "algorithm", "active", "secret", "key",
+    "kid",         "algorithm",        "active",     "secret",         "key",
     "private_key", "private_key_path", "public_key", "public_key_path"};
 
 struct entry {
@@ -189,7 +198,7 @@ static void load_pair(struct build *b, const struct entry *e, struct dm_key *k)
     dm_secret_done(&half);
 }
 
-/* Room for one more key, or NULL with a fault. It counts (n) at once, so a half-built one is freed too. */
+/* Room for one more key, or NULL with a fault. It counts at once, so a half-built one is freed. */
 static struct dm_key *add_key(struct build *b, dm_view kid, enum dm_jwt_alg alg, bool active)
 {
     if (b->ks->n == DM_KEYSET_MAX) {
@@ -290,7 +299,7 @@ enum dm_code dm_keyset_build(const struct dm_keyset_source *src, struct dm_keyse
     if (src->private_pem.len > 0 || src->public_pem.len > 0)
         load_rsa_pair(&b);
     if (src->jwt_keys.len == 0 && b.ks->n == 0 && src->secret.len > 0 && !b.failed) {
-        /* Only where nothing better is configured: it can mint tokens wherever it can check them. */
+        /* Only where nothing better is given: whoever checks with it can mint with it. */
         struct dm_key *k = add_key(&b, DM_LIT("legacy-key"), DM_JWT_HS256, true);
         dm_key_set_secret(k, src->secret);
     }

@@ -12,8 +12,8 @@
 /* O19: 19 MiB, t = 2, p = 1 (libsodium knows no other p). Two at once hold 38 MiB at most. */
 enum { ARGON2_OPS = 2, ARGON2_MEM = 19 * 1024 * 1024, AT_ONCE = 2 };
 
-/* What a stored hash may ask for. Ours ask for the above and bcrypt's cost is 12; a hash from elsewhere
- * must not hold a thread for minutes or the process' memory. */
+/* What a stored hash may ask for. Ours ask for the above and bcrypt's cost is 12; a hash from
+ * elsewhere must not hold a thread for minutes or the process' memory. */
 enum { FOREIGN_OPS_MAX = 8, FOREIGN_MEM_KIB_MAX = 64 * 1024, BCRYPT_COST_MAX = 15 };
 
 enum { BCRYPT_LEN = 60, ARGON2_MAX = crypto_pwhash_STRBYTES };
@@ -75,7 +75,8 @@ static bool verify_argon2(dm_view password, dm_view hash, bool *ret_rehash)
         return false;
     memcpy(text, hash.ptr, hash.len);
     *ret_rehash = crypto_pwhash_str_needs_rehash(text, ARGON2_OPS, ARGON2_MEM) != 0;
-    return crypto_pwhash_str_verify(text, password.ptr == NULL ? "" : password.ptr, password.len) == 0;
+    const char *bytes = password.ptr == NULL ? "" : password.ptr;
+    return crypto_pwhash_str_verify(text, bytes, password.len) == 0;
 }
 
 /* ---- bcrypt ---- */
@@ -96,7 +97,7 @@ static bool verify_bcrypt(dm_view password, dm_view hash)
         return false;
     char *key = dm_mem_text(password);
     char *setting = dm_mem_text(hash);
-    struct crypt_data *work = dm_mem_alloc(sizeof(*work)); /* 32 KiB: too much for a thread's stack */
+    struct crypt_data *work = dm_mem_alloc(sizeof(*work)); /* 32 KiB: not on a thread's stack */
     const char *made = crypt_r(key, setting, work);
     bool ok = made != NULL && dm_equal_secret(dm_view_of(made), hash);
     dm_mem_wipe(key, password.len);

@@ -39,7 +39,7 @@ static void from_kernel(unsigned char *out, size_t len)
     while (len > 0) {
         ssize_t got = getrandom(out, len, 0);
         if (got < 0) {
-            DM_ASSERT(errno == EINTR); /* nothing else may happen, and nothing weaker may replace it */
+            DM_ASSERT(errno == EINTR); /* nothing else happens, nothing weaker may replace it */
             continue;
         }
         out += got;

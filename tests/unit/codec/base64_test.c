@@ -7,8 +7,13 @@
 /* RFC 4648 §10 */
 static const struct {
     const char *plain, *text;
-} vectors[] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-               {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+} vectors[] = {{"", ""},
+               {"f", "Zg=="},
+               {"fo", "Zm8="},
+               {"foo", "Zm9v"},
+               {"foob", "Zm9vYg=="},
+               {"fooba", "Zm9vYmE="},
+               {"foobar", "Zm9vYmFy"}};
 
 static void published_vectors_hold_both_ways(void **state)
 {
@@ -69,8 +74,9 @@ static void each_bytes_value_has_one_text(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "A", "AAAAA", "=", "====", "A===", "AA=", "AA=A", "=AAA", "AAA=AAAA", "AA==AAAA", "AA==\n",
-        " AA==", "AA A", "AB==", "AAB=", "AA\xff=", "AA-_+/AA", "AAAA=", "AAAA=="};
+        "A",    "AAAAA",    "=",        "====",   "A===",  "AA=",  "AA=A",
+        "=AAA", "AAA=AAAA", "AA==AAAA", "AA==\n", " AA==", "AA A", "AB==",
+        "AAB=", "AA\xff=",  "AA-_+/AA", "AAAA=",  "AAAA=="};
     struct dm_buf b;
     dm_buf_init(&b, 64);
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++) {

@@ -5,7 +5,8 @@
 static void a_member_is_found_with_its_raw_text(void **state)
 {
     (void)state;
-    dm_view text = DM_LIT(" { \"a\" : 1 , \"b\":{\"a\":[2,\"}\"]} ,\"c\" :\t\"x\\n\" , \"d\": null } ");
+    dm_view text =
+        DM_LIT(" { \"a\" : 1 , \"b\":{\"a\":[2,\"}\"]} ,\"c\" :\t\"x\\n\" , \"d\": null } ");
     dm_view raw;
     assert_true(dm_json_raw_member(text, DM_LIT("a"), &raw));
     assert_view(raw, DM_LIT("1"));
@@ -30,9 +31,17 @@ static void an_escaped_name_is_found_by_its_meaning(void **state)
 static void nothing_is_found_in_text_that_is_not_wholly_correct(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "{\"a\":1,\"a\":2}", "{\"a\":1", "{\"a\":1}x", "[\"a\",1]", "\"a\"", "", "{\"a\":1,}",
-        "{\"a\":1,\"b\":\"\xff\"}", "{\"a\":01}", "{\"a\":1,\"b\":{\"c\":1,\"c\":2}}", "{\"x\":{\"a\":1}}"};
+    static const char *const bad[] = {"{\"a\":1,\"a\":2}",
+                                      "{\"a\":1",
+                                      "{\"a\":1}x",
+                                      "[\"a\",1]",
+                                      "\"a\"",
+                                      "",
+                                      "{\"a\":1,}",
+                                      "{\"a\":1,\"b\":\"\xff\"}",
+                                      "{\"a\":01}",
+                                      "{\"a\":1,\"b\":{\"c\":1,\"c\":2}}",
+                                      "{\"x\":{\"a\":1}}"};
     dm_view raw;
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         assert_false(dm_json_raw_member(dm_view_of(bad[i]), DM_LIT("a"), &raw));
@@ -57,7 +66,8 @@ static void a_raw_string_is_decoded(void **state)
     dm_buf_clear(&b);
     assert_true(dm_json_raw_string(DM_LIT("\"\""), &b));
     assert_int_equal(dm_buf_view(&b).len, 0);
-    static const char *const bad[] = {"a", "\"a", "1", "\"a\"b", "[\"a\"]", "", "\"\\u0000\"", "null"};
+    static const char *const bad[] = {"a",       "\"a", "1",           "\"a\"b",
+                                      "[\"a\"]", "",    "\"\\u0000\"", "null"};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         assert_false(dm_json_raw_string(dm_view_of(bad[i]), &b));
     dm_buf_done(&b);
@@ -72,7 +82,8 @@ static void a_raw_integer_is_read(void **state)
     int64_t n;
     assert_true(dm_json_raw_i64(DM_LIT("-9223372036854775808"), &n));
     assert_true(n == INT64_MIN);
-    static const char *const bad[] = {"1.0", "1e3", "\"1\"", "01", "9223372036854775808", "", "1 2", "[1]"};
+    static const char *const bad[] = {"1.0", "1e3", "\"1\"", "01", "9223372036854775808",
+                                      "",    "1 2", "[1]"};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         assert_false(dm_json_raw_i64(dm_view_of(bad[i]), &n));
 }

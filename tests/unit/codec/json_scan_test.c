@@ -33,18 +33,39 @@ static void check_accepted(dm_view text)
     free(owner);
 }
 
-#define TEXT(s) {s, sizeof(s) - 1}
+#define TEXT(s)                                                                                    \
+    {                                                                                              \
+        s, sizeof(s) - 1                                                                           \
+    }
 
 static void what_the_grammar_allows_is_accepted(void **state)
 {
     (void)state;
-    static const dm_view good[] = {
-        TEXT("null"), TEXT("true"), TEXT(" false\r\n"), TEXT("0"), TEXT("-0"), TEXT("-1"), TEXT("10"),
-        TEXT("0.0"), TEXT("1e5"), TEXT("1E+5"), TEXT("-1.25e-3"), TEXT("1e-400"), TEXT("1e308"),
-        TEXT("\"\""), TEXT("\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\""), TEXT("\"\\ud83d\\ude00\""),
-        TEXT("\"\x7f\xc3\xa9\xf0\x9f\x98\x80\""), TEXT("[]"), TEXT("{}"), TEXT("[1,[2,[]],{}]"),
-        TEXT("{\"a\":1,\"b\":{\"a\":2}}"), TEXT("{\"\":0,\" \":1}"), TEXT(" [ 1 , 2 ] "),
-        TEXT("{\"a\" : [ { \"b\" : null } ] }"), TEXT("[{\"a\":1},{\"a\":1}]")};
+    static const dm_view good[] = {TEXT("null"),
+                                   TEXT("true"),
+                                   TEXT(" false\r\n"),
+                                   TEXT("0"),
+                                   TEXT("-0"),
+                                   TEXT("-1"),
+                                   TEXT("10"),
+                                   TEXT("0.0"),
+                                   TEXT("1e5"),
+                                   TEXT("1E+5"),
+                                   TEXT("-1.25e-3"),
+                                   TEXT("1e-400"),
+                                   TEXT("1e308"),
+                                   TEXT("\"\""),
+                                   TEXT("\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\""),
+                                   TEXT("\"\\ud83d\\ude00\""),
+                                   TEXT("\"\x7f\xc3\xa9\xf0\x9f\x98\x80\""),
+                                   TEXT("[]"),
+                                   TEXT("{}"),
+                                   TEXT("[1,[2,[]],{}]"),
+                                   TEXT("{\"a\":1,\"b\":{\"a\":2}}"),
+                                   TEXT("{\"\":0,\" \":1}"),
+                                   TEXT(" [ 1 , 2 ] "),
+                                   TEXT("{\"a\" : [ { \"b\" : null } ] }"),
+                                   TEXT("[{\"a\":1},{\"a\":1}]")};
     for (size_t i = 0; i < DM_COUNT_OF(good); i++)
         check_accepted(good[i]);
 }
@@ -52,22 +73,41 @@ static void what_the_grammar_allows_is_accepted(void **state)
 static void malformed_text_is_refused_with_its_reason(void **state)
 {
     (void)state;
-    static const struct sample bad[] = {
-        {TEXT(""), "ends early"}, {TEXT("  "), "ends early"}, {TEXT("nul"), "unknown word"},
-        {TEXT("nulL"), "unknown word"}, {TEXT("True"), "unexpected byte"},
-        {TEXT("NaN"), "unexpected byte"}, {TEXT("Infinity"), "unexpected byte"},
-        {TEXT("nullx"), "bytes behind"}, {TEXT("1 2"), "bytes behind"}, {TEXT("{}}"), "bytes behind"},
-        {TEXT("[1]\0"), "bytes behind"}, {TEXT("\0"), "unexpected byte"},
-        {TEXT("// c\n1"), "unexpected byte"}, {TEXT("1 /* c */"), "bytes behind"},
-        {TEXT("\xef\xbb\xbf{}"), "unexpected byte"}, {TEXT("'a'"), "unexpected byte"},
-        {TEXT("[1,]"), "unexpected byte"}, {TEXT("[,1]"), "unexpected byte"},
-        {TEXT("[1 2]"), "comma or closing"}, {TEXT("[1"), "ends early"}, {TEXT("[1,"), "ends early"},
-        {TEXT("["), "ends early"}, {TEXT("[1}"), "wrong closing"}, {TEXT("{\"a\":1]"), "wrong closing"},
-        {TEXT("]"), "unexpected byte"}, {TEXT("{"), "name expected"}, {TEXT("{1:2}"), "name expected"},
-        {TEXT("{a:1}"), "name expected"}, {TEXT("{\"a\":1,}"), "name expected"},
-        {TEXT("{\"a\"}"), "colon expected"}, {TEXT("{\"a\" 1}"), "colon expected"},
-        {TEXT("{\"a\""), "colon expected"}, {TEXT("{\"a\":}"), "unexpected byte"},
-        {TEXT("{\"a\":"), "ends early"}, {TEXT("{,}"), "name expected"}};
+    static const struct sample bad[] = {{TEXT(""), "ends early"},
+                                        {TEXT("  "), "ends early"},
+                                        {TEXT("nul"), "unknown word"},
+                                        {TEXT("nulL"), "unknown word"},
+                                        {TEXT("True"), "unexpected byte"},
+                                        {TEXT("NaN"), "unexpected byte"},
+                                        {TEXT("Infinity"), "unexpected byte"},
+                                        {TEXT("nullx"), "bytes behind"},
+                                        {TEXT("1 2"), "bytes behind"},
+                                        {TEXT("{}}"), "bytes behind"},
+                                        {TEXT("[1]\0"), "bytes behind"},
+                                        {TEXT("\0"), "unexpected byte"},
+                                        {TEXT("// c\n1"), "unexpected byte"},
+                                        {TEXT("1 /* c */"), "bytes behind"},
+                                        {TEXT("\xef\xbb\xbf{}"), "unexpected byte"},
+                                        {TEXT("'a'"), "unexpected byte"},
+                                        {TEXT("[1,]"), "unexpected byte"},
+                                        {TEXT("[,1]"), "unexpected byte"},
+                                        {TEXT("[1 2]"), "comma or closing"},
+                                        {TEXT("[1"), "ends early"},
+                                        {TEXT("[1,"), "ends early"},
+                                        {TEXT("["), "ends early"},
+                                        {TEXT("[1}"), "wrong closing"},
+                                        {TEXT("{\"a\":1]"), "wrong closing"},
+                                        {TEXT("]"), "unexpected byte"},
+                                        {TEXT("{"), "name expected"},
+                                        {TEXT("{1:2}"), "name expected"},
+                                        {TEXT("{a:1}"), "name expected"},
+                                        {TEXT("{\"a\":1,}"), "name expected"},
+                                        {TEXT("{\"a\"}"), "colon expected"},
+                                        {TEXT("{\"a\" 1}"), "colon expected"},
+                                        {TEXT("{\"a\""), "colon expected"},
+                                        {TEXT("{\"a\":}"), "unexpected byte"},
+                                        {TEXT("{\"a\":"), "ends early"},
+                                        {TEXT("{,}"), "name expected"}};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         check_refused(bad[i].text, DM_INVALID, bad[i].why);
 }
@@ -79,11 +119,12 @@ static void numbers_outside_the_grammar_or_the_range_are_refused(void **state)
         {TEXT("01"), "malformed number"}, {TEXT("-01"), "malformed number"},
         {TEXT("00"), "malformed number"}, {TEXT("-"), "malformed number"},
         {TEXT("1."), "malformed number"}, {TEXT(".1"), "unexpected byte"},
-        {TEXT("+1"), "unexpected byte"}, {TEXT("1.e5"), "malformed number"},
+        {TEXT("+1"), "unexpected byte"},  {TEXT("1.e5"), "malformed number"},
         {TEXT("1e"), "malformed number"}, {TEXT("1e+"), "malformed number"},
         {TEXT("-a"), "malformed number"}, {TEXT("1e999"), "out of range"},
         {TEXT("-1e999"), "out of range"}, {TEXT("1.8e308"), "out of range"},
-        {TEXT("0x10"), "bytes behind"}, {TEXT("1_000"), "bytes behind"}, {TEXT("- 1"), "malformed"}};
+        {TEXT("0x10"), "bytes behind"},   {TEXT("1_000"), "bytes behind"},
+        {TEXT("- 1"), "malformed"}};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         check_refused(bad[i].text, DM_INVALID, bad[i].why);
 }
@@ -101,21 +142,34 @@ static void a_number_without_exponent_may_overflow_too(void **state)
 static void strings_hold_text_and_nothing_else(void **state)
 {
     (void)state;
-    static const struct sample bad[] = {
-        {TEXT("\""), "without end"}, {TEXT("\"a"), "without end"}, {TEXT("\"\\\""), "without end"},
-        {TEXT("\"\n\""), "control byte"}, {TEXT("\"\t\""), "control byte"},
-        {TEXT("\"\0\""), "control byte"}, {TEXT("\"\x1f\""), "control byte"},
-        {TEXT("\"\\x\""), "unknown escape"}, {TEXT("\"\\"), "unknown escape"},
-        {TEXT("\"\\\0\""), "unknown escape"}, {TEXT("\"\\u12\""), "unknown escape"},
-        {TEXT("\"\\u12g4\""), "unknown escape"}, {TEXT("\"\\U0041\""), "unknown escape"},
-        {TEXT("\"\\u0000\""), "zero byte"}, {TEXT("\"\\ud800\""), "lone surrogate"},
-        {TEXT("\"\\udc00\""), "lone surrogate"}, {TEXT("\"\\ud800\\ud800\""), "lone surrogate"},
-        {TEXT("\"\\ud800x\""), "lone surrogate"}, {TEXT("\"\\ud800\\n\""), "lone surrogate"},
-        {TEXT("\"\\udc00\\ud800\""), "lone surrogate"}, {TEXT("\"\\ud800\\u"), "lone surrogate"},
-        {TEXT("\"\xff\""), "not UTF-8"}, {TEXT("\"\xc0\xaf\""), "not UTF-8"},
-        {TEXT("\"\xed\xa0\x80\""), "not UTF-8"}, {TEXT("\"\xf4\x90\x80\x80\""), "not UTF-8"},
-        {TEXT("\"\xc3"), "not UTF-8"}, {TEXT("{\"\\ud800\":1}"), "lone surrogate"},
-        {TEXT("{\"\\u0000\":1}"), "zero byte"}};
+    static const struct sample bad[] = {{TEXT("\""), "without end"},
+                                        {TEXT("\"a"), "without end"},
+                                        {TEXT("\"\\\""), "without end"},
+                                        {TEXT("\"\n\""), "control byte"},
+                                        {TEXT("\"\t\""), "control byte"},
+                                        {TEXT("\"\0\""), "control byte"},
+                                        {TEXT("\"\x1f\""), "control byte"},
+                                        {TEXT("\"\\x\""), "unknown escape"},
+                                        {TEXT("\"\\"), "unknown escape"},
+                                        {TEXT("\"\\\0\""), "unknown escape"},
+                                        {TEXT("\"\\u12\""), "unknown escape"},
+                                        {TEXT("\"\\u12g4\""), "unknown escape"},
+                                        {TEXT("\"\\U0041\""), "unknown escape"},
+                                        {TEXT("\"\\u0000\""), "zero byte"},
+                                        {TEXT("\"\\ud800\""), "lone surrogate"},
+                                        {TEXT("\"\\udc00\""), "lone surrogate"},
+                                        {TEXT("\"\\ud800\\ud800\""), "lone surrogate"},
+                                        {TEXT("\"\\ud800x\""), "lone surrogate"},
+                                        {TEXT("\"\\ud800\\n\""), "lone surrogate"},
+                                        {TEXT("\"\\udc00\\ud800\""), "lone surrogate"},
+                                        {TEXT("\"\\ud800\\u"), "lone surrogate"},
+                                        {TEXT("\"\xff\""), "not UTF-8"},
+                                        {TEXT("\"\xc0\xaf\""), "not UTF-8"},
+                                        {TEXT("\"\xed\xa0\x80\""), "not UTF-8"},
+                                        {TEXT("\"\xf4\x90\x80\x80\""), "not UTF-8"},
+                                        {TEXT("\"\xc3"), "not UTF-8"},
+                                        {TEXT("{\"\\ud800\":1}"), "lone surrogate"},
+                                        {TEXT("{\"\\u0000\":1}"), "zero byte"}};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         check_refused(bad[i].text, DM_INVALID, bad[i].why);
 }
@@ -123,11 +177,14 @@ static void strings_hold_text_and_nothing_else(void **state)
 static void duplicate_names_are_refused_at_every_depth_however_escaped(void **state)
 {
     (void)state;
-    static const dm_view bad[] = {
-        TEXT("{\"a\":1,\"a\":2}"), TEXT("{\"a\":1,\"\\u0061\":2}"), TEXT("{\"\\u00e9\":1,\"\xc3\xa9\":2}"),
-        TEXT("{\"\\ud83d\\ude00\":1,\"\xf0\x9f\x98\x80\":2}"), TEXT("{\"\":1,\"\":2}"),
-        TEXT("[{\"x\":{\"a\":1,\"b\":[{\"a\":1}],\"a\":2}}]"), TEXT("{\"a\\/\":1,\"b\":0,\"a/\":2}"),
-        TEXT("{\"a\":{\"c\":1},\"b\":{\"c\":1},\"a\":0}")};
+    static const dm_view bad[] = {TEXT("{\"a\":1,\"a\":2}"),
+                                  TEXT("{\"a\":1,\"\\u0061\":2}"),
+                                  TEXT("{\"\\u00e9\":1,\"\xc3\xa9\":2}"),
+                                  TEXT("{\"\\ud83d\\ude00\":1,\"\xf0\x9f\x98\x80\":2}"),
+                                  TEXT("{\"\":1,\"\":2}"),
+                                  TEXT("[{\"x\":{\"a\":1,\"b\":[{\"a\":1}],\"a\":2}}]"),
+                                  TEXT("{\"a\\/\":1,\"b\":0,\"a/\":2}"),
+                                  TEXT("{\"a\":{\"c\":1},\"b\":{\"c\":1},\"a\":0}")};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         check_refused(bad[i], DM_INVALID, "duplicate member name");
     check_accepted((dm_view)TEXT("{\"a\":{\"a\":{\"a\":1}},\"A\":1,\"\\n\":1,\"n\":1}"));
@@ -205,7 +262,8 @@ static void depth_size_and_count_have_limits(void **state)
 static void depth_stays_bounded_whatever_the_limits_say(void **state)
 {
     (void)state;
-    const struct dm_json_limits huge = {.max_bytes = 1 << 20, .max_depth = 100000, .max_values = 1 << 20};
+    const struct dm_json_limits huge = {
+        .max_bytes = 1 << 20, .max_depth = 100000, .max_values = 1 << 20};
     char text[2 * (DM_JSON_DEPTH_MAX + 1)];
     memset(text, '[', sizeof(text) / 2);
     memset(text + sizeof(text) / 2, ']', sizeof(text) / 2);
@@ -253,9 +311,10 @@ static void small_texts_are_checked_without_heap(void **state)
 {
     (void)state;
     uint64_t before = dm_mem_count();
-    assert_int_equal(dm_json_check(DM_LIT("{\"sub\":\"a\",\"acc\\u0065sses\":{\"x\":true},\"l\":[1,2]}"),
-                                   NULL, NULL),
-                     DM_OK);
+    assert_int_equal(
+        dm_json_check(DM_LIT("{\"sub\":\"a\",\"acc\\u0065sses\":{\"x\":true},\"l\":[1,2]}"), NULL,
+                      NULL),
+        DM_OK);
     assert_int_equal(dm_mem_count(), before);
 }
 

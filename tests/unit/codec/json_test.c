@@ -41,7 +41,8 @@ static void assert_round_trip(const char *text, const char *want)
 static void a_tree_has_the_values_of_its_text(void **state)
 {
     (void)state;
-    struct dm_json *j = parse(" {\"a\": [1, 2.5, \"x\\u00e9\\n\"], \"b\": {\"c\": true}, \"d\": null} ");
+    struct dm_json *j =
+        parse(" {\"a\": [1, 2.5, \"x\\u00e9\\n\"], \"b\": {\"c\": true}, \"d\": null} ");
     assert_int_equal(dm_json_kind(j), DM_JSON_OBJECT);
     assert_int_equal(dm_json_len(j), 3);
     const struct dm_json *a = dm_json_get(j, DM_LIT("a"));
@@ -97,9 +98,15 @@ static void readers_give_the_fallback_on_another_kind(void **state)
 static void integers_of_64_bits_are_exact(void **state)
 {
     (void)state;
-    static const char *const texts[] = {
-        "0", "-1", "9007199254740991", "9007199254740992", "9007199254740993", "-9007199254740993",
-        "9223372036854775807", "-9223372036854775808", "1234567890123456789"};
+    static const char *const texts[] = {"0",
+                                        "-1",
+                                        "9007199254740991",
+                                        "9007199254740992",
+                                        "9007199254740993",
+                                        "-9007199254740993",
+                                        "9223372036854775807",
+                                        "-9223372036854775808",
+                                        "1234567890123456789"};
     for (size_t i = 0; i < DM_COUNT_OF(texts); i++) {
         int64_t want;
         assert_true(dm_parse_i64(dm_view_of(texts[i]), INT64_MIN, INT64_MAX, &want));
@@ -135,8 +142,9 @@ static void integers_beyond_64_bits_keep_their_digits(void **state)
 static void doubles_read_back_as_the_same_double(void **state)
 {
     (void)state;
-    static const double values[] = {0.1, -0.1, 1.0 / 3, 1e21, 1e300, -1e-300, DBL_MAX, DBL_MIN, 5e-324,
-                                    DBL_EPSILON, 123456789.125, 0x1p53 + 2, 4.35, 2.675, 1e15, 1e16};
+    static const double values[] = {
+        0.1,    -0.1,        1.0 / 3,       1e21,       1e300, -1e-300, DBL_MAX, DBL_MIN,
+        5e-324, DBL_EPSILON, 123456789.125, 0x1p53 + 2, 4.35,  2.675,   1e15,    1e16};
     for (size_t i = 0; i < DM_COUNT_OF(values); i++) {
         struct dm_json *j = dm_json_new_f64(values[i]);
         struct dm_buf b;
@@ -185,24 +193,23 @@ static void equality_ignores_order_of_members_and_forms_of_numbers(void **state)
     static const struct {
         const char *a, *b;
         bool equal;
-    } rows[] = {
-        {"{\"a\":1,\"b\":[2]}", "{\"b\":[2],\"a\":1}", true},
-        {"[1,2]", "[2,1]", false},
-        {"[1,2]", "[1,2,3]", false},
-        {"[1,2,3]", "[1,2]", false},
-        {"{\"a\":1}", "{\"a\":1,\"b\":2}", false},
-        {"{\"a\":1,\"c\":2}", "{\"a\":1,\"b\":2}", false},
-        {"1", "1.0", true},
-        {"1", "1e0", true},
-        {"1", "true", false},
-        {"0", "null", false},
-        {"\"1\"", "1", false},
-        {"true", "false", false},
-        {"null", "null", true},
-        {"9007199254740993", "9007199254740992.0", false},
-        {"1.5", "15e-1", true},
-        {"[]", "{}", false},
-        {"\"a\"", "\"\\u0061\"", true}};
+    } rows[] = {{"{\"a\":1,\"b\":[2]}", "{\"b\":[2],\"a\":1}", true},
+                {"[1,2]", "[2,1]", false},
+                {"[1,2]", "[1,2,3]", false},
+                {"[1,2,3]", "[1,2]", false},
+                {"{\"a\":1}", "{\"a\":1,\"b\":2}", false},
+                {"{\"a\":1,\"c\":2}", "{\"a\":1,\"b\":2}", false},
+                {"1", "1.0", true},
+                {"1", "1e0", true},
+                {"1", "true", false},
+                {"0", "null", false},
+                {"\"1\"", "1", false},
+                {"true", "false", false},
+                {"null", "null", true},
+                {"9007199254740993", "9007199254740992.0", false},
+                {"1.5", "15e-1", true},
+                {"[]", "{}", false},
+                {"\"a\"", "\"\\u0061\"", true}};
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
         struct dm_json *a = parse(rows[i].a), *b = parse(rows[i].b);
         if (dm_json_equal(a, b) != rows[i].equal || dm_json_equal(b, a) != rows[i].equal)
@@ -219,7 +226,8 @@ static void large_objects_are_compared_through_a_table(void **state)
     char name[16];
     for (int i = 0; i < 100; i++) {
         dm_json_set_i64(a, dm_view_make(name, (size_t)snprintf(name, sizeof(name), "k%d", i)), i);
-        dm_json_set_i64(b, dm_view_make(name, (size_t)snprintf(name, sizeof(name), "k%d", 99 - i)), 99 - i);
+        dm_json_set_i64(b, dm_view_make(name, (size_t)snprintf(name, sizeof(name), "k%d", 99 - i)),
+                        99 - i);
     }
     assert_true(dm_json_equal(a, b));
     dm_json_set_i64(b, DM_LIT("k50"), 51);
@@ -240,7 +248,8 @@ static void trees_are_built_replaced_and_removed(void **state)
     dm_json_push(list, dm_json_new_f64(3));
     dm_json_set(j, DM_LIT("list"), list);
     dm_json_set_i64(j, DM_LIT("on"), 1);
-    assert_writes(j, "{\"name\":\"x\\\"y\",\"n\":9223372036854775807,\"on\":1,\"list\":[null,false,3.0]}");
+    assert_writes(
+        j, "{\"name\":\"x\\\"y\",\"n\":9223372036854775807,\"on\":1,\"list\":[null,false,3.0]}");
     assert_true(dm_json_remove(j, DM_LIT("name")));
     assert_false(dm_json_remove(j, DM_LIT("name")));
     assert_true(dm_json_remove(j, DM_LIT("list")));
@@ -268,8 +277,13 @@ static void a_clone_is_independent_and_belongs_to_nobody(void **state)
 static void refused_text_gives_no_tree(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"{\"a\":1,\"b\":[1,{\"c\":2}", "{\"a\":", "[1,2", "{\"a\":1,\"a\":2}",
-                                      "", "[{\"x\":\"y\"},]", "\"a\\u0000\""};
+    static const char *const bad[] = {"{\"a\":1,\"b\":[1,{\"c\":2}",
+                                      "{\"a\":",
+                                      "[1,2",
+                                      "{\"a\":1,\"a\":2}",
+                                      "",
+                                      "[{\"x\":\"y\"},]",
+                                      "\"a\\u0000\""};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++) {
         struct dm_json *j = (struct dm_json *)8; /* must stay as it is */
         struct dm_error err = {0};
@@ -299,7 +313,8 @@ static void strings_are_escaped_where_they_must_be(void **state)
     struct dm_buf b;
     dm_buf_init(&b, 1000);
     dm_json_write_str(DM_LIT("a\"b\\c/\b\f\n\r\t\x01\x1f\x7f\xc3\xa9"), &b);
-    assert_view(dm_buf_view(&b), DM_LIT("\"a\\\"b\\\\c/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\xc3\xa9\""));
+    assert_view(dm_buf_view(&b),
+                DM_LIT("\"a\\\"b\\\\c/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\xc3\xa9\""));
     dm_buf_clear(&b);
     dm_json_write_str(DM_VIEW_NONE, &b);
     assert_view(dm_buf_view(&b), DM_LIT("\"\""));

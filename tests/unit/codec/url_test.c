@@ -47,20 +47,39 @@ static void what_is_no_server_address_is_refused_with_a_reason(void **state)
     (void)state;
     static const struct {
         const char *text, *why;
-    } rows[] = {
-        {"", "host or port"}, {"http://", "host or port"}, {"http:///x", "host or port"},
-        {"HTTP://up", "scheme"}, {"ftp://up", "scheme"}, {"file:///etc/passwd", "scheme"},
-        {"up", "scheme or port"}, {"up/x", "scheme or port"}, {"http://u:p@up", "user-info"},
-        {"http://u@up/x", "user-info"}, {"http://up:0", "host or port"}, {"http://up:", "host or port"},
-        {"http://up:65536", "host or port"}, {"http://up:+80", "host or port"},
-        {"http://up:000080", "host or port"}, {"http://[::1", "host or port"},
-        {"http://[::1]x", "host or port"}, {"http://[fe80::1%25eth0]", "host or port"},
-        {"http://::1/", "host or port"}, {"http://a..b", "host or port"}, {"http://-a", "host or port"},
-        {"http://127.1", "host or port"}, {"http://1.2.3.4.5", "host or port"},
-        {"http://256.1.1.1", "host or port"}, {"http://2130706433", "host or port"},
-        {"http://up/a b", "byte"}, {"http://up/\r\nx", "byte"}, {"http://up/#f", "byte"},
-        {"http://up\\x", "byte"}, {"http://\xc3\xa9", "byte"}, {"unix:run.sock", "socket path"},
-        {"unix:/", "socket path"}, {"unix:", "socket path"}};
+    } rows[] = {{"", "host or port"},
+                {"http://", "host or port"},
+                {"http:///x", "host or port"},
+                {"HTTP://up", "scheme"},
+                {"ftp://up", "scheme"},
+                {"file:///etc/passwd", "scheme"},
+                {"up", "scheme or port"},
+                {"up/x", "scheme or port"},
+                {"http://u:p@up", "user-info"},
+                {"http://u@up/x", "user-info"},
+                {"http://up:0", "host or port"},
+                {"http://up:", "host or port"},
+                {"http://up:65536", "host or port"},
+                {"http://up:+80", "host or port"},
+                {"http://up:000080", "host or port"},
+                {"http://[::1", "host or port"},
+                {"http://[::1]x", "host or port"},
+                {"http://[fe80::1%25eth0]", "host or port"},
+                {"http://::1/", "host or port"},
+                {"http://a..b", "host or port"},
+                {"http://-a", "host or port"},
+                {"http://127.1", "host or port"},
+                {"http://1.2.3.4.5", "host or port"},
+                {"http://256.1.1.1", "host or port"},
+                {"http://2130706433", "host or port"},
+                {"http://up/a b", "byte"},
+                {"http://up/\r\nx", "byte"},
+                {"http://up/#f", "byte"},
+                {"http://up\\x", "byte"},
+                {"http://\xc3\xa9", "byte"},
+                {"unix:run.sock", "socket path"},
+                {"unix:/", "socket path"},
+                {"unix:", "socket path"}};
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
         struct dm_url url;
         struct dm_error err = {0};
@@ -83,11 +102,22 @@ static void a_socket_path_fits_the_kernel(void **state)
 static void hosts_are_names_or_addresses(void **state)
 {
     (void)state;
-    static const char *const good[] = {"a", "a.b", "a-b.c1", "A.B", "1.2.3.4", "[::]", "[::ffff:1.2.3.4]:1",
-                                       "a:65535", "a.", "xn--bcher-kva.example", "_x", "3com.net"};
-    static const char *const bad[] = {"", ":80", "a:", "a:0", "a:1:2", ".", ".a", "a..", "a.-b", "a b", "a/b",
-                                      "a?b", "u@a", "[]", "[1.2.3.4]", "::1", "[::1", "[::1]:", "a%41",
-                                      "1.2.3", "01.2.3.4", "\xff", "a,b", "a\tb"};
+    static const char *const good[] = {"a",
+                                       "a.b",
+                                       "a-b.c1",
+                                       "A.B",
+                                       "1.2.3.4",
+                                       "[::]",
+                                       "[::ffff:1.2.3.4]:1",
+                                       "a:65535",
+                                       "a.",
+                                       "xn--bcher-kva.example",
+                                       "_x",
+                                       "3com.net"};
+    static const char *const bad[] = {
+        "",     ":80",    "a:",   "a:0",   "a:1:2",    ".",    ".a",        "a..",
+        "a.-b", "a b",    "a/b",  "a?b",   "u@a",      "[]",   "[1.2.3.4]", "::1",
+        "[::1", "[::1]:", "a%41", "1.2.3", "01.2.3.4", "\xff", "a,b",       "a\tb"};
     char label[64 + 1];
     for (size_t i = 0; i < DM_COUNT_OF(good); i++) {
         if (!dm_host_valid(dm_view_of(good[i])))

@@ -42,7 +42,8 @@ static const struct dm_yaml *member(const struct dm_yaml *map, const char *key)
 static void every_key_and_value_knows_its_place(void **state)
 {
     (void)state;
-    struct dm_yaml_doc *doc = parse(DM_LIT("log:\n  level: DEBUG\n  list:\n    - a\n    - 'b'\nport: 5001\n"));
+    struct dm_yaml_doc *doc =
+        parse(DM_LIT("log:\n  level: DEBUG\n  list:\n    - a\n    - 'b'\nport: 5001\n"));
     const struct dm_yaml *root = dm_yaml_root(doc);
     assert_int_equal(root->kind, DM_YAML_MAP);
     const struct dm_yaml *level = member(member(root, "log"), "level");
@@ -66,7 +67,8 @@ static void every_key_and_value_knows_its_place(void **state)
 static void scalars_stay_text(void **state)
 {
     (void)state;
-    struct dm_yaml_doc *doc = parse(DM_LIT("a: 010\nb: yes\nc: 1e3\nd: 2001-01-01\ne: |\n  x\n  y\nf: \"\\u00e9\\n\"\n"));
+    struct dm_yaml_doc *doc =
+        parse(DM_LIT("a: 010\nb: yes\nc: 1e3\nd: 2001-01-01\ne: |\n  x\n  y\nf: \"\\u00e9\\n\"\n"));
     const struct dm_yaml *root = dm_yaml_root(doc);
     assert_view(member(root, "a")->text, DM_LIT("010"));
     assert_view(member(root, "b")->text, DM_LIT("yes"));
@@ -95,7 +97,8 @@ static void only_plain_nothing_is_null(void **state)
 static void json_is_read_too(void **state)
 {
     (void)state;
-    struct dm_yaml_doc *doc = parse(DM_LIT("{\"a\": {\"b\": [1, \"x\", null, true]},\n \"c\": {}, \"d\": []}"));
+    struct dm_yaml_doc *doc =
+        parse(DM_LIT("{\"a\": {\"b\": [1, \"x\", null, true]},\n \"c\": {}, \"d\": []}"));
     const struct dm_yaml *b = member(member(dm_yaml_root(doc), "a"), "b");
     assert_view(b->first->text, DM_LIT("1"));
     assert_true(b->first->next->quoted);
@@ -146,9 +149,12 @@ static void a_zero_byte_is_never_swallowed(void **state)
 static void duplicate_keys_are_refused_with_both_places(void **state)
 {
     (void)state;
-    assert_fault(DM_LIT("a: 1\nb: 2\na: 3\n"), DM_INVALID, "3:1: key \"a\" was given before, at 1:1");
-    assert_fault(DM_LIT("x:\n  a: 1\n  'a': 3\n"), DM_INVALID, "3:3: key \"a\" was given before, at 2:3");
-    assert_fault(DM_LIT("{\"a\":1, \"b\":{}, \"\\u0061\":1}"), DM_INVALID, "1:17: key \"a\" was given");
+    assert_fault(DM_LIT("a: 1\nb: 2\na: 3\n"), DM_INVALID,
+                 "3:1: key \"a\" was given before, at 1:1");
+    assert_fault(DM_LIT("x:\n  a: 1\n  'a': 3\n"), DM_INVALID,
+                 "3:3: key \"a\" was given before, at 2:3");
+    assert_fault(DM_LIT("{\"a\":1, \"b\":{}, \"\\u0061\":1}"), DM_INVALID,
+                 "1:17: key \"a\" was given");
     struct dm_buf b;
     dm_buf_init(&b, 1 << 16);
     for (int i = 0; i < 100; i++)
@@ -174,11 +180,13 @@ static void keys_are_plain_texts(void **state)
 static void tags_outside_the_core_schema_are_refused(void **state)
 {
     (void)state;
-    struct dm_yaml_doc *doc = parse(DM_LIT("a: !!str null\nb: !!int 5\nc: !!map {}\nd: !!seq []\n!!str e: !!float 1\n"));
+    struct dm_yaml_doc *doc =
+        parse(DM_LIT("a: !!str null\nb: !!int 5\nc: !!map {}\nd: !!seq []\n!!str e: !!float 1\n"));
     assert_false(member(dm_yaml_root(doc), "a")->is_null);
     assert_view(member(dm_yaml_root(doc), "b")->text, DM_LIT("5"));
     dm_yaml_free(doc);
-    assert_fault(DM_LIT("a: !!python/object:os.system x\n"), DM_INVALID, "1:4: tag \"tag:yaml.org,2002:python");
+    assert_fault(DM_LIT("a: !!python/object:os.system x\n"), DM_INVALID,
+                 "1:4: tag \"tag:yaml.org,2002:python");
     assert_fault(DM_LIT("a: !local x\n"), DM_INVALID, "1:4: tag \"!local\"");
     assert_fault(DM_LIT("a: !!binary aGk=\n"), DM_INVALID, "1:4: tag ");
     assert_fault(DM_LIT("a: !x [1]\n"), DM_INVALID, "1:4: tag ");
@@ -189,8 +197,8 @@ static void tags_outside_the_core_schema_are_refused(void **state)
 static void an_alias_is_a_copy_of_its_anchor(void **state)
 {
     (void)state;
-    struct dm_yaml_doc *doc =
-        parse(DM_LIT("base: &b\n  x: 1\n  y: [2, {z: 3}]\nuse: *b\nlist: [&s 5, *s, *b]\nagain: &s 6\nlast: *s\n"));
+    struct dm_yaml_doc *doc = parse(DM_LIT("base: &b\n  x: 1\n  y: [2, {z: 3}]\nuse: *b\nlist: [&s "
+                                           "5, *s, *b]\nagain: &s 6\nlast: *s\n"));
     const struct dm_yaml *root = dm_yaml_root(doc), *use = member(root, "use");
     assert_int_equal(use->key_line, 4);
     assert_int_equal(use->line, member(root, "base")->line);
@@ -226,7 +234,8 @@ static void an_alias_bomb_is_a_limit(void **state)
             dm_buf_addf(&b, "*a%d,", i - 1);
         dm_buf_addf(&b, "]\n");
     }
-    assert_fault(dm_buf_view(&b), DM_LIMIT, "5:"); /* the fourth line makes 10^4 nodes, the fifth would make 10^5 */
+    assert_fault(dm_buf_view(&b), DM_LIMIT,
+                 "5:"); /* the fourth line makes 10^4 nodes, the fifth would make 10^5 */
     dm_buf_clear(&b);
     dm_buf_addf(&b, "a: &a x\nb: [");
     for (int k = 0; k < DM_YAML_ALIASES_MAX; k++)
@@ -243,7 +252,8 @@ static void an_alias_does_not_reach_below_the_deepest_level(void **state)
     (void)state;
     struct dm_buf b;
     dm_buf_init(&b, 1 << 12);
-    dm_buf_addf(&b, "- &a [[[[[[[[[[1]]]]]]]]]]\n- "); /* ten levels, used at the 22nd and the 23rd */
+    dm_buf_addf(&b,
+                "- &a [[[[[[[[[[1]]]]]]]]]]\n- "); /* ten levels, used at the 22nd and the 23rd */
     for (int extra = 0; extra < 2; extra++) {
         struct dm_buf all;
         dm_buf_init(&all, 1 << 12);

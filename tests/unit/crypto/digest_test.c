@@ -37,14 +37,16 @@ static void hmac_has_its_published_values(void **state)
     assert_hex(out, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
     dm_hmac_key_init(&k, DM_HASH_SHA384, DM_LIT("Jefe"));
     assert_int_equal(dm_hmac(&k, DM_LIT("what do ya want for nothing?"), out), 48);
-    assert_hex(out, 48,
-               "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ec"
-               "fab21649");
+    assert_hex(
+        out, 48,
+        "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ec"
+        "fab21649");
     dm_hmac_key_init(&k, DM_HASH_SHA512, DM_LIT("Jefe"));
     assert_int_equal(dm_hmac(&k, DM_LIT("what do ya want for nothing?"), out), 64);
-    assert_hex(out, 64,
-               "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65"
-               "f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737");
+    assert_hex(
+        out, 64,
+        "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65"
+        "f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737");
     dm_hmac_key_done(&k);
     for (size_t i = 0; i < sizeof(k); i++)
         assert_int_equal(((unsigned char *)&k)[i], 0);
@@ -61,13 +63,15 @@ static void hkdf_has_its_published_values(void **state)
     for (size_t i = 0; i < sizeof(info); i++)
         info[i] = (unsigned char)(0xf0 + i);
     dm_view key = dm_view_make((char *)ikm, sizeof(ikm));
-    dm_hkdf_sha256(key, dm_view_make((char *)salt, sizeof(salt)), dm_view_make((char *)info, sizeof(info)), out,
-                   sizeof(out));
-    assert_hex(out, sizeof(out),
-               "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    dm_hkdf_sha256(key, dm_view_make((char *)salt, sizeof(salt)),
+                   dm_view_make((char *)info, sizeof(info)), out, sizeof(out));
+    assert_hex(
+        out, sizeof(out),
+        "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
     dm_hkdf_sha256(key, DM_VIEW_NONE, DM_VIEW_NONE, out, sizeof(out));
-    assert_hex(out, sizeof(out),
-               "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+    assert_hex(
+        out, sizeof(out),
+        "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
 }
 
 static void digests_in_the_steady_state_use_no_heap_of_ours(void **state)

@@ -8,9 +8,10 @@
 
 /* operations.md §8.13.1 */
 #define VECTOR_KEY DM_LIT("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=")
-#define VECTOR_TOKEN                                                                                \
-    DM_LIT("gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64" \
-           "jVmpU4IwqDA==")
+#define VECTOR_TOKEN                                                                               \
+    DM_LIT(                                                                                        \
+        "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64"  \
+        "jVmpU4IwqDA==")
 
 static void the_acceptance_vector_holds_both_ways(void **state)
 {
@@ -74,7 +75,8 @@ static void a_setting_that_is_no_key_is_hashed(void **state)
     (void)state;
     struct dm_secret key = {0};
     unsigned char hash[DM_SHA256_LEN];
-    static const char *const settings[] = {"short", "", "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4",
+    static const char *const settings[] = {"short", "",
+                                           "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4",
                                            "cw+0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=",
                                            "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=\n"};
     for (size_t i = 0; i < DM_COUNT_OF(settings); i++) {
@@ -120,10 +122,12 @@ static void cut_grown_and_foreign_tokens_are_refused(void **state)
     dm_fernet_key(DM_LIT("another"), &other);
     assert_int_equal(dm_fernet_decrypt(&other, VECTOR_TOKEN, &out), DM_DENIED);
     for (size_t len = 0; len < VECTOR_TOKEN.len; len++)
-        assert_int_not_equal(dm_fernet_decrypt(&key, dm_view_sub(VECTOR_TOKEN, 0, len), &out), DM_OK);
+        assert_int_not_equal(dm_fernet_decrypt(&key, dm_view_sub(VECTOR_TOKEN, 0, len), &out),
+                             DM_OK);
     static const char *const bad[] = {
-        "hello", "gAAA", "====", "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJ"
-                                 "obwOz7JcbmrR64jVmpU4IwqDA==AAAA"};
+        "hello", "gAAA", "====",
+        "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJ"
+        "obwOz7JcbmrR64jVmpU4IwqDA==AAAA"};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         assert_int_equal(dm_fernet_decrypt(&key, dm_view_of(bad[i]), &out), DM_INVALID);
     dm_buf_done(&out);

@@ -6,8 +6,8 @@
 
 #include "crypto/jwt.h"
 
-/* A key's verify is counted by what it needs and a hit does not: an arena of the payload's size. The
- * cache's own copy is smaller, so the arena's use tells a hit from a miss. */
+/* A key's verify is counted by what it needs and a hit does not: an arena of the payload's size.
+ * The cache's own copy is smaller, so the arena's use tells a hit from a miss. */
 struct fixture {
     struct dm_keyset *rsa, *rsa_again, *hmac;
     struct dm_jwt_cache *cache;
@@ -63,20 +63,22 @@ static char *sign(const struct dm_keyset *ks, const char *sub, long long exp, co
 {
     char payload[2048];
     struct dm_buf b;
-    int len = snprintf(payload, sizeof(payload),
-                       "{\"sub\":\"%s\",\"jti\":\"j-%s\",\"role\":\"r\",\"exp\":%lld%s,\"pad\":\"%01000d\"}", sub,
-                       sub, exp, more, 0);
+    int len = snprintf(
+        payload, sizeof(payload),
+        "{\"sub\":\"%s\",\"jti\":\"j-%s\",\"role\":\"r\",\"exp\":%lld%s,\"pad\":\"%01000d\"}", sub,
+        sub, exp, more, 0);
     dm_buf_init(&b, 8192);
-    assert_int_equal(dm_jwt_sign(dm_keyset_signer(ks), dm_view_make(payload, (size_t)len), &b), DM_OK);
+    assert_int_equal(dm_jwt_sign(dm_keyset_signer(ks), dm_view_make(payload, (size_t)len), &b),
+                     DM_OK);
     return dm_buf_take(&b, NULL);
 }
 
-static enum dm_jwt_fault verify(struct fixture *f, const struct dm_keyset *ks, const char *token, dm_time at,
-                                bool *ret_hit)
+static enum dm_jwt_fault verify(struct fixture *f, const struct dm_keyset *ks, const char *token,
+                                dm_time at, bool *ret_hit)
 {
     dm_arena_reset(&f->arena);
-    enum dm_jwt_fault fault =
-        dm_jwt_cache_verify(f->cache, ks, dm_view_of(token), DM_JWT_ACCESS, at, &f->arena, &f->claims);
+    enum dm_jwt_fault fault = dm_jwt_cache_verify(f->cache, ks, dm_view_of(token), DM_JWT_ACCESS,
+                                                  at, &f->arena, &f->claims);
     *ret_hit = dm_arena_used(&f->arena) < 1000;
     return fault;
 }
@@ -124,9 +126,10 @@ static void expiry_start_and_use_are_judged_on_every_hit(void **state)
     bool hit;
     char *token = sign(f->rsa, "bob", 1700000010, ",\"nbf\":1700000000");
     assert_false(is_hit(f, token));
-    assert_int_equal(verify(f, f->rsa, token, now - DM_SEC, &hit), DM_JWT_NOT_YET); /* a stepped clock */
-    assert_int_equal(dm_jwt_cache_verify(f->cache, f->rsa, dm_view_of(token), DM_JWT_REFRESH, now, &f->arena,
-                                         &f->claims),
+    assert_int_equal(verify(f, f->rsa, token, now - DM_SEC, &hit),
+                     DM_JWT_NOT_YET); /* a stepped clock */
+    assert_int_equal(dm_jwt_cache_verify(f->cache, f->rsa, dm_view_of(token), DM_JWT_REFRESH, now,
+                                         &f->arena, &f->claims),
                      DM_JWT_WRONG_USE);
     assert_true(is_hit(f, token));
     assert_int_equal(verify(f, f->rsa, token, 1700000010 * DM_SEC, &hit), DM_JWT_OK);
@@ -180,7 +183,8 @@ static void a_keyset_lives_as_long_as_the_cache_knows_it(void **state)
     struct dm_keyset *brief = build(&(struct dm_keyset_source){
         .private_pem = dm_view_of(test_rsa_private), .public_pem = dm_view_of(test_rsa_public)});
     assert_int_equal(verify(f, brief, token, now, &hit), DM_JWT_OK);
-    dm_keyset_unref(brief); /* its address must not come back for another set while the cache compares it */
+    dm_keyset_unref(
+        brief); /* its address must not come back for another set while the cache compares it */
     assert_false(is_hit(f, token));
     dm_mem_free(token);
 }

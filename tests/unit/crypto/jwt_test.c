@@ -81,7 +81,8 @@ static dm_view sign(struct fixture *f, const struct dm_keyset *ks, dm_view paylo
 }
 
 /* A token with any header, signed correctly with the set's signing key. */
-static dm_view sign_raw(struct fixture *f, const struct dm_keyset *ks, dm_view header, dm_view payload)
+static dm_view sign_raw(struct fixture *f, const struct dm_keyset *ks, dm_view header,
+                        dm_view payload)
 {
     struct dm_buf sig;
     dm_buf_init(&sig, 2048);
@@ -117,15 +118,19 @@ static void assert_verdict(struct fixture *f, const char *payload, enum dm_jwt_f
 static void a_token_of_ours_gives_its_claims(void **state)
 {
     struct fixture *f = *state;
-    dm_view token = sign(f, f->ks, DM_LIT("{\"sub\":\"b\\u00f6b \\\"x\\\"\",\"role\":\"admin\",\"exp\":1700000900,"
-                                          "\"iat\":1700000000,\"nbf\":1699999999,\"jti\":\"j-1\","
-                                          "\"token_use\":\"access\",\"accesses\":{\"ui_access\":true}}"));
+    dm_view token =
+        sign(f, f->ks,
+             DM_LIT("{\"sub\":\"b\\u00f6b \\\"x\\\"\",\"role\":\"admin\",\"exp\":1700000900,"
+                    "\"iat\":1700000000,\"nbf\":1699999999,\"jti\":\"j-1\","
+                    "\"token_use\":\"access\",\"accesses\":{\"ui_access\":true}}"));
     assert_int_equal(verify(f, token), DM_JWT_OK);
-    assert_view(f->claims.sub, DM_LIT("b\xc3\xb6" "b \"x\""));
+    assert_view(f->claims.sub, DM_LIT("b\xc3\xb6"
+                                      "b \"x\""));
     assert_view(f->claims.jti, DM_LIT("j-1"));
     assert_view(f->claims.role, DM_LIT("admin"));
     assert_view(f->claims.token_use, DM_LIT("access"));
-    assert_true(f->claims.exp == 1700000900 && f->claims.iat == 1700000000 && f->claims.nbf == 1699999999);
+    assert_true(f->claims.exp == 1700000900 && f->claims.iat == 1700000000 &&
+                f->claims.nbf == 1699999999);
     assert_false(f->claims.has_aud);
 }
 
@@ -136,7 +141,8 @@ static void the_header_is_the_contracts(void **state)
     dm_view token = sign(f, f->ks, DM_LIT(GOOD));
     dm_buf_init(&b, 256);
     assert_true(dm_base64url_decode(dm_view_sub(token, 0, dm_view_find_byte(token, '.', 0)), &b));
-    assert_view(dm_buf_view(&b), DM_LIT("{\"alg\":\"HS256\",\"kid\":\"legacy-key\",\"typ\":\"JWT\"}"));
+    assert_view(dm_buf_view(&b),
+                DM_LIT("{\"alg\":\"HS256\",\"kid\":\"legacy-key\",\"typ\":\"JWT\"}"));
     dm_buf_done(&b);
 }
 
@@ -146,22 +152,27 @@ static void the_published_hs256_token_verifies(void **state)
     struct fixture *f = *state;
     struct dm_buf key;
     dm_buf_init(&key, 128);
-    assert_true(dm_base64url_decode(
-        DM_LIT("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"), &key));
+    assert_true(dm_base64url_decode(DM_LIT("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-"
+                                           "1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"),
+                                    &key));
     struct dm_keyset *ks = build(&(struct dm_keyset_source){.secret = dm_buf_view(&key)});
-    dm_view input = DM_LIT("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAs"
-                           "DQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ");
-    dm_view token = DM_LIT("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAs"
-                           "DQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
-                           "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    dm_view input = DM_LIT(
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAs"
+        "DQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ");
+    dm_view token = DM_LIT(
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAs"
+        "DQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+        "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     dm_buf_clear(&key);
     assert_true(dm_base64url_decode(dm_view_sub(token, input.len + 1, SIZE_MAX), &key));
     assert_true(dm_key_verify(dm_keyset_signer(ks), input, dm_buf_view(&key)));
     /* the signature holds; what is missing are claims that we ask for */
-    assert_int_equal(dm_jwt_verify(ks, token, DM_JWT_ACCESS, 1300819380 * DM_SEC, &f->arena, &f->claims),
-                     DM_JWT_BAD_CLAIMS);
-    assert_int_equal(dm_jwt_verify(ks, token, DM_JWT_ACCESS, 1300819381 * DM_SEC, &f->arena, &f->claims),
-                     DM_JWT_EXPIRED);
+    assert_int_equal(
+        dm_jwt_verify(ks, token, DM_JWT_ACCESS, 1300819380 * DM_SEC, &f->arena, &f->claims),
+        DM_JWT_BAD_CLAIMS);
+    assert_int_equal(
+        dm_jwt_verify(ks, token, DM_JWT_ACCESS, 1300819381 * DM_SEC, &f->arena, &f->claims),
+        DM_JWT_EXPIRED);
     dm_keyset_unref(ks);
     dm_buf_done(&key);
 }
@@ -196,7 +207,8 @@ static void a_token_without_a_usable_expiry_is_refused(void **state)
 static void a_token_from_the_future_is_refused(void **state)
 {
     struct fixture *f = *state;
-    assert_verdict(f, "{" CLAIMS ",\"exp\":1800000000,\"nbf\":1700000000,\"iat\":1700000000}", DM_JWT_OK);
+    assert_verdict(f, "{" CLAIMS ",\"exp\":1800000000,\"nbf\":1700000000,\"iat\":1700000000}",
+                   DM_JWT_OK);
     assert_verdict(f, "{" CLAIMS ",\"exp\":1800000000,\"nbf\":1700000001}", DM_JWT_NOT_YET);
     assert_verdict(f, "{" CLAIMS ",\"exp\":1800000000,\"nbf\":1700000000.1}", DM_JWT_NOT_YET);
     assert_verdict(f, "{" CLAIMS ",\"exp\":1800000000,\"iat\":1700000001}", DM_JWT_NOT_YET);
@@ -283,7 +295,8 @@ static void cut_and_grown_tokens_are_refused(void **state)
         assert_int_not_equal(verify(f, dm_buf_view(&b)), DM_JWT_OK);
         dm_buf_done(&b);
     }
-    static const char *const bad[] = {"", ".", "..", "...", "a.b.c", "e30.e30.", ".e30.AAAA", "e30..AAAA"};
+    static const char *const bad[] = {"",      ".",        "..",        "...",
+                                      "a.b.c", "e30.e30.", ".e30.AAAA", "e30..AAAA"};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         assert_int_not_equal(verify(f, dm_view_of(bad[i])), DM_JWT_OK);
 }
@@ -291,14 +304,20 @@ static void cut_and_grown_tokens_are_refused(void **state)
 static void the_header_does_not_choose_the_algorithm(void **state)
 {
     struct fixture *f = *state;
-    static const char *const headers[] = {
-        "{\"alg\":\"none\"}", "{\"alg\":\"None\"}", "{\"alg\":\"HS512\"}", "{\"alg\":\"hs256\"}",
-        "{\"alg\":\"RS256\"}", "{\"alg\":\"\"}", "{}", "{\"alg\":\"HS256 \"}"};
+    static const char *const headers[] = {"{\"alg\":\"none\"}",
+                                          "{\"alg\":\"None\"}",
+                                          "{\"alg\":\"HS512\"}",
+                                          "{\"alg\":\"hs256\"}",
+                                          "{\"alg\":\"RS256\"}",
+                                          "{\"alg\":\"\"}",
+                                          "{}",
+                                          "{\"alg\":\"HS256 \"}"};
     for (size_t i = 0; i < DM_COUNT_OF(headers); i++) {
         dm_view token = sign_raw(f, f->ks, dm_view_of(headers[i]), DM_LIT(GOOD));
         assert_int_equal(verify(f, token), DM_JWT_BAD_ALG);
     }
-    assert_int_equal(verify(f, sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\"}"), DM_LIT(GOOD))), DM_JWT_OK);
+    assert_int_equal(verify(f, sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\"}"), DM_LIT(GOOD))),
+                     DM_JWT_OK);
 }
 
 static void an_unsigned_token_is_refused(void **state)
@@ -316,9 +335,12 @@ static void an_unsigned_token_is_refused(void **state)
 static void a_public_key_is_never_an_hmac_secret(void **state)
 {
     struct fixture *f = *state;
-    struct dm_keyset *forger = build(&(struct dm_keyset_source){.secret = dm_view_of(test_rsa_public)});
-    dm_view token = sign_raw(f, forger, DM_LIT("{\"alg\":\"HS256\",\"kid\":\"rsa-pair\"}"), DM_LIT(GOOD));
-    assert_int_equal(dm_jwt_verify(f->rsa, token, DM_JWT_ANY, now, &f->arena, &f->claims), DM_JWT_BAD_ALG);
+    struct dm_keyset *forger =
+        build(&(struct dm_keyset_source){.secret = dm_view_of(test_rsa_public)});
+    dm_view token =
+        sign_raw(f, forger, DM_LIT("{\"alg\":\"HS256\",\"kid\":\"rsa-pair\"}"), DM_LIT(GOOD));
+    assert_int_equal(dm_jwt_verify(f->rsa, token, DM_JWT_ANY, now, &f->arena, &f->claims),
+                     DM_JWT_BAD_ALG);
     token = sign_raw(f, forger, DM_LIT("{\"alg\":\"RS256\",\"kid\":\"rsa-pair\"}"), DM_LIT(GOOD));
     assert_int_equal(dm_jwt_verify(f->rsa, token, DM_JWT_ANY, now, &f->arena, &f->claims),
                      DM_JWT_BAD_SIGNATURE);
@@ -328,29 +350,44 @@ static void a_public_key_is_never_an_hmac_secret(void **state)
 static void the_key_is_found_by_its_id_only(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(verify(f, sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\",\"kid\":\"x\"}"), DM_LIT(GOOD))),
-                     DM_JWT_UNKNOWN_KEY);
+    assert_int_equal(
+        verify(f, sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\",\"kid\":\"x\"}"), DM_LIT(GOOD))),
+        DM_JWT_UNKNOWN_KEY);
     dm_view token = sign_raw(f, f->ec, DM_LIT("{\"alg\":\"ES256\",\"kid\":\"e\"}"), DM_LIT(GOOD));
-    assert_int_equal(dm_jwt_verify(f->ec, token, DM_JWT_ANY, now, &f->arena, &f->claims), DM_JWT_OK);
+    assert_int_equal(dm_jwt_verify(f->ec, token, DM_JWT_ANY, now, &f->arena, &f->claims),
+                     DM_JWT_OK);
     token = sign_raw(f, f->ec, DM_LIT("{\"alg\":\"ES256\",\"kid\":\"h\"}"), DM_LIT(GOOD));
-    assert_int_equal(dm_jwt_verify(f->ec, token, DM_JWT_ANY, now, &f->arena, &f->claims), DM_JWT_BAD_ALG);
-    token = sign_raw(f, f->ec, DM_LIT("{\"alg\":\"ES256\"}"), DM_LIT(GOOD)); /* two keys: which one? */
-    assert_int_equal(dm_jwt_verify(f->ec, token, DM_JWT_ANY, now, &f->arena, &f->claims), DM_JWT_UNKNOWN_KEY);
-    token = sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\",\"kid\":\"legacy\\u002dkey\"}"), DM_LIT(GOOD));
+    assert_int_equal(dm_jwt_verify(f->ec, token, DM_JWT_ANY, now, &f->arena, &f->claims),
+                     DM_JWT_BAD_ALG);
+    token =
+        sign_raw(f, f->ec, DM_LIT("{\"alg\":\"ES256\"}"), DM_LIT(GOOD)); /* two keys: which one? */
+    assert_int_equal(dm_jwt_verify(f->ec, token, DM_JWT_ANY, now, &f->arena, &f->claims),
+                     DM_JWT_UNKNOWN_KEY);
+    token = sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\",\"kid\":\"legacy\\u002dkey\"}"),
+                     DM_LIT(GOOD));
     assert_int_equal(verify(f, token), DM_JWT_OK);
 }
 
 static void headers_that_are_not_strictly_right_are_refused(void **state)
 {
     struct fixture *f = *state;
-    static const char *const headers[] = {
-        "{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", "{\"alg\":\"HS256\",\"crit\":null}",
-        "{\"alg\":\"HS256\",\"b64\":false,\"crit\":[\"b64\"]}", "{\"alg\":\"HS256\",\"\\u0063rit\":[]}",
-        "{\"alg\":\"HS256\",\"alg\":\"HS256\"}", "{\"alg\":\"HS256\",\"kid\":\"\"}",
-        "{\"alg\":\"HS256\",\"kid\":5}", "{\"alg\":\"HS256\",\"kid\":null}", "{\"alg\":[\"HS256\"]}",
-        "{\"alg\":\"HS256\"", "{\"alg\":\"HS256\"}x", "[\"HS256\"]", "\"HS256\"", "",
-        "{\"alg\":\"HS256\",\"x\":[[[[1]]]]}", "{\"alg\":\"HS256\",\"x\":\"\\u0000\"}",
-        "{\"alg\":\"HS256\",\"x\":01}"};
+    static const char *const headers[] = {"{\"alg\":\"HS256\",\"crit\":[\"exp\"]}",
+                                          "{\"alg\":\"HS256\",\"crit\":null}",
+                                          "{\"alg\":\"HS256\",\"b64\":false,\"crit\":[\"b64\"]}",
+                                          "{\"alg\":\"HS256\",\"\\u0063rit\":[]}",
+                                          "{\"alg\":\"HS256\",\"alg\":\"HS256\"}",
+                                          "{\"alg\":\"HS256\",\"kid\":\"\"}",
+                                          "{\"alg\":\"HS256\",\"kid\":5}",
+                                          "{\"alg\":\"HS256\",\"kid\":null}",
+                                          "{\"alg\":[\"HS256\"]}",
+                                          "{\"alg\":\"HS256\"",
+                                          "{\"alg\":\"HS256\"}x",
+                                          "[\"HS256\"]",
+                                          "\"HS256\"",
+                                          "",
+                                          "{\"alg\":\"HS256\",\"x\":[[[[1]]]]}",
+                                          "{\"alg\":\"HS256\",\"x\":\"\\u0000\"}",
+                                          "{\"alg\":\"HS256\",\"x\":01}"};
     for (size_t i = 0; i < DM_COUNT_OF(headers); i++) {
         if (verify(f, sign_raw(f, f->ks, dm_view_of(headers[i]), DM_LIT(GOOD))) != DM_JWT_MALFORMED)
             fail_msg("%s was taken", headers[i]);
@@ -360,8 +397,9 @@ static void headers_that_are_not_strictly_right_are_refused(void **state)
     assert_int_equal(verify(f, sign_raw(f, f->ks, dm_view_make(longer, (size_t)len), DM_LIT(GOOD))),
                      DM_JWT_MALFORMED);
     /* members that say where to fetch a key are read over */
-    dm_view token = sign_raw(f, f->ks, DM_LIT("{\"jku\":\"http://evil\",\"jwk\":{\"k\":\"x\"},\"alg\":\"HS256\"}"),
-                             DM_LIT(GOOD));
+    dm_view token = sign_raw(
+        f, f->ks, DM_LIT("{\"jku\":\"http://evil\",\"jwk\":{\"k\":\"x\"},\"alg\":\"HS256\"}"),
+        DM_LIT(GOOD));
     assert_int_equal(verify(f, token), DM_JWT_OK);
 }
 
@@ -372,20 +410,26 @@ static void payloads_that_are_not_strictly_right_are_refused(void **state)
         "{\"sub\":\"a\",\"sub\":\"b\",\"jti\":\"j\",\"exp\":1800000000}",
         "{\"sub\":\"a\",\"\\u0073ub\":\"b\",\"jti\":\"j\",\"exp\":1800000000}",
         "{" CLAIMS ",\"exp\":1800000000,\"x\":{\"a\":1,\"a\":2}}",
-        "{" CLAIMS ",\"exp\":1800000000", "{" CLAIMS ",\"exp\":1800000000}{}",
-        "{" CLAIMS ",\"exp\":01800000000}", "{" CLAIMS ",\"exp\":1800000000,}",
-        "{" CLAIMS ",\"exp\":1e999}", "{" CLAIMS ",\"exp\":1800000000,\"x\":\"\xff\"}",
-        "{\"sub\":\"a\\u0000b\",\"jti\":\"j\",\"exp\":1800000000}", "{} "};
+        "{" CLAIMS ",\"exp\":1800000000",
+        "{" CLAIMS ",\"exp\":1800000000}{}",
+        "{" CLAIMS ",\"exp\":01800000000}",
+        "{" CLAIMS ",\"exp\":1800000000,}",
+        "{" CLAIMS ",\"exp\":1e999}",
+        "{" CLAIMS ",\"exp\":1800000000,\"x\":\"\xff\"}",
+        "{\"sub\":\"a\\u0000b\",\"jti\":\"j\",\"exp\":1800000000}",
+        "{} "};
     for (size_t i = 0; i < DM_COUNT_OF(payloads); i++) {
-        enum dm_jwt_fault want = i + 1 < DM_COUNT_OF(payloads) ? DM_JWT_MALFORMED : DM_JWT_BAD_CLAIMS;
+        enum dm_jwt_fault want =
+            i + 1 < DM_COUNT_OF(payloads) ? DM_JWT_MALFORMED : DM_JWT_BAD_CLAIMS;
         dm_view token = sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\"}"), dm_view_of(payloads[i]));
         if (verify(f, token) != want)
             fail_msg("%s", payloads[i]);
     }
     static const char *const others[] = {"[]", "\"x\"", "null", "1", ""};
     for (size_t i = 0; i < DM_COUNT_OF(others); i++)
-        assert_int_equal(verify(f, sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\"}"), dm_view_of(others[i]))),
-                         DM_JWT_MALFORMED);
+        assert_int_equal(
+            verify(f, sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\"}"), dm_view_of(others[i]))),
+            DM_JWT_MALFORMED);
 }
 
 static void an_escaped_claim_name_still_counts(void **state)
@@ -401,12 +445,14 @@ static void long_tokens_are_refused(void **state)
     struct fixture *f = *state;
     char *payload = calloc(1, 8000);
     int len = snprintf(payload, 8000, "{" CLAIMS ",\"exp\":1800000000,\"x\":\"%07000d\"}", 0);
-    dm_view token = sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\"}"), dm_view_make(payload, (size_t)len));
+    dm_view token =
+        sign_raw(f, f->ks, DM_LIT("{\"alg\":\"HS256\"}"), dm_view_make(payload, (size_t)len));
     assert_true(token.len > DM_JWT_MAX);
     assert_int_equal(verify(f, token), DM_JWT_MALFORMED);
     dm_buf_clear(&f->token);
-    assert_int_equal(dm_jwt_sign(dm_keyset_signer(f->ks), dm_view_make(payload, (size_t)len), &f->token),
-                     DM_LIMIT);
+    assert_int_equal(
+        dm_jwt_sign(dm_keyset_signer(f->ks), dm_view_make(payload, (size_t)len), &f->token),
+        DM_LIMIT);
     free(payload);
 }
 
@@ -437,7 +483,8 @@ static void a_full_arena_refuses_instead_of_crashing(void **state)
     struct dm_arena tiny;
     dm_arena_init(&tiny, f->pool, 16);
     dm_view token = sign(f, f->ks, DM_LIT(GOOD));
-    assert_int_equal(dm_jwt_verify(f->ks, token, DM_JWT_ACCESS, now, &tiny, &f->claims), DM_JWT_MALFORMED);
+    assert_int_equal(dm_jwt_verify(f->ks, token, DM_JWT_ACCESS, now, &tiny, &f->claims),
+                     DM_JWT_MALFORMED);
     dm_arena_reset(&tiny);
 }
 
@@ -447,7 +494,8 @@ static void asymmetric_tokens_verify(void **state)
     struct dm_keyset *const sets[] = {f->rsa, f->ec};
     for (size_t i = 0; i < DM_COUNT_OF(sets); i++) {
         dm_view token = sign(f, sets[i], DM_LIT(GOOD));
-        assert_int_equal(dm_jwt_verify(sets[i], token, DM_JWT_ACCESS, now, &f->arena, &f->claims), DM_JWT_OK);
+        assert_int_equal(dm_jwt_verify(sets[i], token, DM_JWT_ACCESS, now, &f->arena, &f->claims),
+                         DM_JWT_OK);
         char *last = (char *)(uintptr_t)token.ptr + token.len - 5;
         *last = *last == 'A' ? 'B' : 'A';
         assert_int_equal(dm_jwt_verify(sets[i], token, DM_JWT_ACCESS, now, &f->arena, &f->claims),
@@ -469,7 +517,8 @@ static void *verify_often(void *arg)
         struct dm_arena arena;
         struct dm_jwt_claims claims;
         dm_arena_init(&arena, pool, 16 * 1024);
-        v->failures += dm_jwt_verify(v->ks, v->token, DM_JWT_ACCESS, now, &arena, &claims) != DM_JWT_OK;
+        v->failures +=
+            dm_jwt_verify(v->ks, v->token, DM_JWT_ACCESS, now, &arena, &claims) != DM_JWT_OK;
         dm_arena_reset(&arena);
     }
     dm_arena_pool_free(pool);

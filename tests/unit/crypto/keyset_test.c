@@ -84,10 +84,11 @@ static void the_secret_is_the_legacy_key(void **state)
 static void lists_wrapped_lists_and_single_entries_are_read(void **state)
 {
     (void)state;
-    static const char *const texts[] = {
-        "[{\"kid\":\"a\",\"secret\":\"s1\"},{\"kid\":\"b\",\"algorithm\":\"HS512\",\"key\":\"s2\",\"active\":false}]",
-        "{\"keys\":[{\"kid\":\"a\",\"secret\":\"s1\"},{\"kid\":\"b\",\"algorithm\":\"HS384\",\"secret\":\"s2\"}]}",
-        "{\"kid\":\"a\",\"secret\":\"s1\",\"private_key\":null}"};
+    static const char *const texts[] = {"[{\"kid\":\"a\",\"secret\":\"s1\"},{\"kid\":\"b\","
+                                        "\"algorithm\":\"HS512\",\"key\":\"s2\",\"active\":false}]",
+                                        "{\"keys\":[{\"kid\":\"a\",\"secret\":\"s1\"},{\"kid\":"
+                                        "\"b\",\"algorithm\":\"HS384\",\"secret\":\"s2\"}]}",
+                                        "{\"kid\":\"a\",\"secret\":\"s1\",\"private_key\":null}"};
     for (size_t i = 0; i < DM_COUNT_OF(texts); i++) {
         struct dm_keyset *ks = build(&(struct dm_keyset_source){.jwt_keys = dm_view_of(texts[i])});
         assert_view(dm_key_id(dm_keyset_signer(ks)), DM_LIT("a"));
@@ -116,7 +117,8 @@ static void without_a_kid_the_legacy_key_is_meant(void **state)
 {
     (void)state;
     struct dm_keyset *ks = build(&(struct dm_keyset_source){
-        .jwt_keys = DM_LIT("[{\"kid\":\"a\",\"secret\":\"s1\"},{\"kid\":\"legacy-key\",\"secret\":\"s2\"}]")});
+        .jwt_keys = DM_LIT(
+            "[{\"kid\":\"a\",\"secret\":\"s1\"},{\"kid\":\"legacy-key\",\"secret\":\"s2\"}]")});
     assert_view(dm_key_id(dm_keyset_find(ks, DM_VIEW_NONE)), DM_LIT("legacy-key"));
     dm_keyset_unref(ks);
 }
@@ -130,7 +132,8 @@ static void asymmetric_keys_sign_with_the_private_half_only(void **state)
     } rows[] = {{"RS256", test_rsa_private, test_rsa_public, DM_JWT_RS256},
                 {"ES256", test_ec_private, test_ec_public, DM_JWT_ES256}};
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
-        char *both = entry("k", rows[i].alg, "private_key", rows[i].whole, "public_key", rows[i].half);
+        char *both =
+            entry("k", rows[i].alg, "private_key", rows[i].whole, "public_key", rows[i].half);
         char *half = entry("k", rows[i].alg, "public_key", rows[i].half, NULL, NULL);
         char *whole = entry("k", rows[i].alg, "private_key", rows[i].whole, NULL, NULL);
         struct dm_keyset *signer = build(&(struct dm_keyset_source){.jwt_keys = dm_view_of(both)});
@@ -183,14 +186,16 @@ static void the_rsa_pair_of_the_settings_is_a_key(void **state)
     dm_buf_init(&spelled, 8192);
     for (const char *p = test_rsa_private; *p != '\0'; p++)
         dm_buf_add(&spelled, *p == '\n' ? DM_LIT("\\n") : dm_view_make(p, 1));
-    struct dm_keyset *ks = build(&(struct dm_keyset_source){.private_pem = dm_buf_view(&spelled),
-                                                            .public_pem = dm_view_of(test_rsa_public),
-                                                            .secret = DM_LIT("ignored beside the pair")});
+    struct dm_keyset *ks =
+        build(&(struct dm_keyset_source){.private_pem = dm_buf_view(&spelled),
+                                         .public_pem = dm_view_of(test_rsa_public),
+                                         .secret = DM_LIT("ignored beside the pair")});
     assert_int_equal(dm_key_alg(dm_keyset_signer(ks)), DM_JWT_RS256);
     assert_false(dm_keyset_has_hmac(ks));
     dm_keyset_unref(ks);
     dm_buf_done(&spelled);
-    ks = build(&(struct dm_keyset_source){.public_pem = dm_view_of(test_rsa_public), .sidecar = true});
+    ks = build(
+        &(struct dm_keyset_source){.public_pem = dm_view_of(test_rsa_public), .sidecar = true});
     assert_null(dm_keyset_signer(ks));
     assert_non_null(dm_keyset_find(ks, DM_VIEW_NONE));
     dm_keyset_unref(ks);
@@ -215,13 +220,16 @@ static void a_private_half_has_no_place_in_a_sidecar(void **state)
     (void)state;
     const char *want = "has no place in a gateway";
     assert_faults(&(struct dm_keyset_source){.private_pem = dm_view_of(test_rsa_private),
-                                             .public_pem = dm_view_of(test_rsa_public), .sidecar = true},
+                                             .public_pem = dm_view_of(test_rsa_public),
+                                             .sidecar = true},
                   &want, 1);
     char *text = entry("k", "ES256", "private_key", test_ec_private, "public_key", test_ec_public);
-    assert_faults(&(struct dm_keyset_source){.jwt_keys = dm_view_of(text), .sidecar = true}, &want, 1);
+    assert_faults(&(struct dm_keyset_source){.jwt_keys = dm_view_of(text), .sidecar = true}, &want,
+                  1);
     dm_mem_free(text);
     text = entry("k", "ES256", "private_key_path", "/does/not/exist", "public_key", test_ec_public);
-    assert_faults(&(struct dm_keyset_source){.jwt_keys = dm_view_of(text), .sidecar = true}, &want, 1);
+    assert_faults(&(struct dm_keyset_source){.jwt_keys = dm_view_of(text), .sidecar = true}, &want,
+                  1);
     dm_mem_free(text);
     /* a secret works there; the guard of the settings warns */
     dm_keyset_unref(build(&(struct dm_keyset_source){.secret = DM_LIT("s"), .sidecar = true}));
@@ -263,7 +271,8 @@ static void malformed_entries_are_refused_each_with_a_line(void **state)
         {"[1]", "JWT_KEYS, entry 1: object expected"},
         {"[{\"secret\":\"s\"}]", "entry 1: kid of 1 to 128 bytes expected"},
         {"[{\"kid\":\"a\"}]", "entry 1: secret expected"},
-        {"[{\"kid\":\"a\",\"algorithm\":\"RS256\"}]", "entry 1: private_key or public_key expected"},
+        {"[{\"kid\":\"a\",\"algorithm\":\"RS256\"}]",
+         "entry 1: private_key or public_key expected"},
         {"[{\"kid\":\"a\",\"algorithm\":\"none\",\"secret\":\"s\"}]", "entry 1: algorithm: HS256"},
         {"[{\"kid\":\"a\",\"algorithm\":\"PS256\",\"secret\":\"s\"}]", "entry 1: algorithm: HS256"},
         {"[{\"kid\":\"a\",\"secret\":\"s\",\"key\":\"t\"}]", "secret and key exclude each other"},
@@ -275,13 +284,15 @@ static void malformed_entries_are_refused_each_with_a_line(void **state)
         {"[{\"kid\":\"a\",\"secret\":\"s\",\"kid\":\"b\"}]", "duplicate member name"},
         {"[{\"kid\":\"a\",\"algorithm\":\"ES256\",\"public_key_path\":\"/does/not/exist\"}]",
          "public_key_path \"/does/not/exist\": No such file"},
-        {"[{\"kid\":\"a\",\"algorithm\":\"ES256\",\"public_key_path\":\"/\"}]", "not a regular file"},
+        {"[{\"kid\":\"a\",\"algorithm\":\"ES256\",\"public_key_path\":\"/\"}]",
+         "not a regular file"},
         {"[{\"kid\":\"a\",\"algorithm\":\"ES256\",\"public_key_path\":\"/dev/null\"}]",
          "not a regular file"}};
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++)
         assert_keys_fault(rows[i].text, rows[i].want);
     static const char *const two[] = {"entry 1: kid: non-empty string", "entry 1: kid of 1 to 128"};
-    assert_faults(&(struct dm_keyset_source){.jwt_keys = DM_LIT("[{\"kid\":5,\"secret\":\"s\"}]")}, two, 2);
+    assert_faults(&(struct dm_keyset_source){.jwt_keys = DM_LIT("[{\"kid\":5,\"secret\":\"s\"}]")},
+                  two, 2);
 }
 
 static void all_faults_are_told_at_once(void **state)
@@ -289,11 +300,12 @@ static void all_faults_are_told_at_once(void **state)
     (void)state;
     static const char *const want[] = {"entry 1: secret expected", "entry 2: unknown member",
                                        "entry 3: algorithm", "JWT_PRIVATE_KEY and JWT_PUBLIC_KEY"};
-    assert_faults(&(struct dm_keyset_source){
-                      .jwt_keys = DM_LIT("[{\"kid\":\"a\"},{\"kid\":\"b\",\"secret\":\"s\",\"x\":1},"
-                                         "{\"kid\":\"c\",\"algorithm\":\"x\",\"secret\":\"t\"}]"),
-                      .public_pem = dm_view_of(test_rsa_public)},
-                  want, 4);
+    assert_faults(
+        &(struct dm_keyset_source){
+            .jwt_keys = DM_LIT("[{\"kid\":\"a\"},{\"kid\":\"b\",\"secret\":\"s\",\"x\":1},"
+                               "{\"kid\":\"c\",\"algorithm\":\"x\",\"secret\":\"t\"}]"),
+            .public_pem = dm_view_of(test_rsa_public)},
+        want, 4);
 }
 
 static void no_fault_holds_a_secret(void **state)
@@ -305,7 +317,8 @@ static void no_fault_holds_a_secret(void **state)
     static const char *const texts[] = {
         "[{\"kid\":\"a\",\"secret\":\"hunter2\",\"key\":\"hunter2\"}]",
         "[{\"kid\":\"a\",\"secret\":\"hunter2\" hunter2]",
-        "[{\"kid\":\"a\",\"algorithm\":\"RS256\",\"private_key\":\"hunter2\",\"secret\":\"hunter2\"}]"};
+        "[{\"kid\":\"a\",\"algorithm\":\"RS256\",\"private_key\":\"hunter2\",\"secret\":"
+        "\"hunter2\"}]"};
     for (size_t i = 0; i < DM_COUNT_OF(texts); i++) {
         const struct dm_keyset_source src = {.jwt_keys = dm_view_of(texts[i])};
         assert_int_equal(dm_keyset_build(&src, &ks, &faults), DM_INVALID);

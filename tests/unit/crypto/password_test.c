@@ -39,7 +39,8 @@ static void passwords_may_be_long_and_hold_any_byte(void **state)
     text[500] = '\0';
     dm_view h = hash(&b, dm_view_make(text, DM_PASSWORD_MAX));
     assert_true(dm_password_verify(dm_view_make(text, DM_PASSWORD_MAX), h, NULL));
-    assert_false(dm_password_verify(dm_view_make(text, DM_PASSWORD_MAX - 1), h, NULL)); /* no 72-byte rule */
+    assert_false(
+        dm_password_verify(dm_view_make(text, DM_PASSWORD_MAX - 1), h, NULL)); /* no 72-byte rule */
     assert_false(dm_password_verify(dm_view_make(text, 500), h, NULL));
     assert_false(dm_password_verify(dm_view_make(text, DM_PASSWORD_MAX + 1), h, NULL));
     assert_int_equal(dm_password_hash(dm_view_make(text, DM_PASSWORD_MAX + 1), &b), DM_LIMIT);
@@ -53,13 +54,13 @@ static void bcrypt_hashes_verify_and_ask_to_be_replaced(void **state)
     (void)state;
     static const struct {
         const char *password, *hash;
-    } rows[] = {
-        {"U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"},
-        {"Kk4DQuMMfZL9o", "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm"},
-        {"correct horse", "$2y$04$2mvGzD2cauiujau955PBNubKv6VTqjwMndjLCpqWokg9UOU6Zgrti"}};
+    } rows[] = {{"U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"},
+                {"Kk4DQuMMfZL9o", "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm"},
+                {"correct horse", "$2y$04$2mvGzD2cauiujau955PBNubKv6VTqjwMndjLCpqWokg9UOU6Zgrti"}};
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
         bool rehash = false;
-        assert_true(dm_password_verify(dm_view_of(rows[i].password), dm_view_of(rows[i].hash), &rehash));
+        assert_true(
+            dm_password_verify(dm_view_of(rows[i].password), dm_view_of(rows[i].hash), &rehash));
         assert_true(rehash);
         assert_false(dm_password_verify(DM_LIT("wrong"), dm_view_of(rows[i].hash), &rehash));
         assert_false(rehash);
@@ -80,14 +81,21 @@ static void malformed_and_greedy_hashes_are_false(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "plain", "$argon2id$", "$argon2id$v=19$m=19456,t=2,p=1$", "$argon2i$v=19$m=19456,t=2,p=1$aaaa$aaaa",
-        "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-        "$argon2id$v=19$m=19456,t=4000000,p=1$c29tZXNhbHRzb21lc2FsdA$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "plain",
+        "$argon2id$",
+        "$argon2id$v=19$m=19456,t=2,p=1$",
+        "$argon2i$v=19$m=19456,t=2,p=1$aaaa$aaaa",
+        "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "$argon2id$v=19$m=19456,t=4000000,p=1$c29tZXNhbHRzb21lc2FsdA$"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "$argon2id$v=19$m=,t=,p=1$c29tZXNhbHRzb21lc2FsdA$aaaa",
         "$2b$31$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm",
         "$2b$xx$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YEm",
         "$2b$04$cVWp4XaNU8a4v1uMRum2SO026BWLIoQMD/TXg5uZV.0P.uO8m3YE",
-        "$1$aaaa$aaaaaaaaaaaaaaaaaaaaaa", "*0", "*1"};
+        "$1$aaaa$aaaaaaaaaaaaaaaaaaaaaa",
+        "*0",
+        "*1"};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         assert_false(dm_password_verify(DM_LIT("Kk4DQuMMfZL9o"), dm_view_of(bad[i]), NULL));
 }
