@@ -195,8 +195,7 @@ static void list_keeps_the_order_of_insertion_also_after_replace(void **state)
 {
     struct dm_documents *d = *state;
     DM_DEFER(dm_json_freep)
-    struct dm_json *doc = NULL,
-                   *next = json("{\"username\":\"c\",\"v\":2}");
+    struct dm_json *doc = NULL, *next = json("{\"username\":\"c\",\"v\":2}");
     const struct dm_filter who = DM_WHERE("username", DM_LIT("c"));
     uint64_t version;
     assert_int_equal(insert(d, "users", "{\"username\":\"c\",\"v\":1}"), DM_OK);
@@ -253,8 +252,7 @@ static void document_made_anew_has_another_version(void **state)
 {
     struct dm_documents *d = *state;
     DM_DEFER(dm_json_freep)
-    struct dm_json *doc = NULL,
-                   *x = json("{\"username\":\"ann\",\"v\":\"x\"}");
+    struct dm_json *doc = NULL, *x = json("{\"username\":\"ann\",\"v\":\"x\"}");
     const struct dm_filter who = DM_WHERE("username", DM_LIT("ann"));
     uint64_t version = 0, deleted = 0;
     assert_int_equal(insert(d, "users", "{\"username\":\"ann\"}"), DM_OK);

@@ -1,0 +1,343 @@
+#include <string.h>
+
+#include "live_contract.h"
+
+#include "store/live_delayed.h"
+
+/* --- the same contract three times: on the owner's loop, from another loop, and delayed --- */
+
+static void open_own(struct live_rig *r)
+{
+    r->loop = dm_loop_new(&r->clock.clock);
+    r->backend = dm_live_memory_new(r->loop);
+    r->live = dm_live_memory_handle(r->backend, r->loop);
+    r->admin = dm_live_memory_admin(r->backend);
+}
+
+static void close_own(struct live_rig *r)
+{
+    dm_live_admin_free(r->admin);
+    dm_live_free(r->live);
+    dm_live_memory_free(r->backend);
+    dm_loop_free(r->loop);
+}
+
+static void open_delayed(struct live_rig *r)
+{
+    open_own(r);
+    r->live = dm_live_delayed_new(r->live, r->loop, 7, 5);
+}
+
+struct remote {
+    struct dm_live_memory *memory;
+    struct dm_loop *owner;
+    pthread_t thread;
+};
+
+static void *run_owner(void *loop)
+{
+    dm_loop_run(loop);
+    return NULL;
+}
+
+static void open_remote(struct live_rig *r)
+{
+    struct remote *x = DM_NEW(struct remote);
+    x->owner = dm_loop_new(&r->clock.clock);
+    x->memory = dm_live_memory_new(x->owner);
+    r->backend = x;
+    r->loop = dm_loop_new(&r->clock.clock);
+    r->live = dm_live_memory_handle(x->memory, r->loop);
+    r->admin = dm_live_memory_admin(x->memory);
+    assert_int_equal(pthread_create(&x->thread, NULL, run_owner, x->owner), 0);
+}
+
+static void close_remote(struct live_rig *r)
+{
+    struct remote *x = r->backend;
+    dm_live_free(r->live);
+    dm_loop_stop(x->owner);
+    assert_int_equal(pthread_join(x->thread, NULL), 0);
+    dm_live_admin_free(r->admin);
+    dm_live_memory_free(x->memory);
+    dm_loop_free(x->owner);
+    dm_loop_free(r->loop);
+    dm_mem_free(x);
+}
+
+static const struct live_factory own = {open_own, close_own}, delayed = {open_delayed, close_own},
+                                 remote = {open_remote, close_remote};
+
+/* --- what only this backend promises --- */
+
+static void steady_admission_allocates_nothing(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask c[] = {rate(1 << 20, 1), throttle(1 << 20, 1 << 20, 1 << 20),
+                                       bandwidth(1 << 20, 1)};
+    for (int i = 0; i < 3000;
+         i++) { /* users come and go, windows pass: the table reaches its size */
+        char name[16];
+        (void)snprintf(name, sizeof name, "user-%d", i % 300);
+        (void)admit(r, name, "t", c, 3);
+        rig_step(r, 10 * DM_MS);
+    }
+    uint64_t before = dm_mem_count();
+    for (int i = 0; i < 3000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "user-%d", i % 300);
+        (void)admit(r, name, "t", c, 3);
+        rig_step(r, 10 * DM_MS);
+    }
+    assert_int_equal(dm_mem_count(), before);
+}
+
+static void long_user_names_have_counters_of_their_own(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask c = rate(1, 60);
+    char a[151], b[151];
+    memset(a, 'x', sizeof a);
+    a[150] = '\0';
+    memcpy(b, a, sizeof b);
+    b[149] = 'y';
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(admit(r, a, "t", &c, 1).verdict, DM_ADMIT_YES);
+        assert_int_equal(admit(r, a, "t", &c, 1).verdict, DM_ADMIT_OVER);
+        assert_int_equal(admit(r, b, "t", &c, 1).verdict, DM_ADMIT_YES);
+        rig_step(r, 60 * DM_SEC);
+    }
+}
+
+static void clock_set_back_counts_in_the_window_it_says(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask c = rate(1, 60);
+    assert_int_equal(admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_YES);
+    dm_clock_manual_step_wall(&r->clock, -60 * DM_SEC);
+    rig_step(r, 0);
+    assert_int_equal(admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_YES);
+    dm_clock_manual_step_wall(&r->clock, 60 * DM_SEC);
+    rig_step(r, 0);
+    assert_int_equal(admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_OVER);
+}
+
+/* The owner's loop does not run: whoever waits gets its answer by the deadline all the same. */
+static void late_answer_is_unknown_and_counted_once(void **state)
+{
+    (void)state;
+    struct live_rig r = {.backend = NULL};
+    dm_clock_manual_init(&r.clock, DM_SEC, (dm_time)RIG_START * DM_SEC);
+    struct dm_loop *owner = dm_loop_new(&r.clock.clock);
+    struct dm_live_memory *memory = dm_live_memory_new(owner);
+    r.loop = dm_loop_new(&r.clock.clock);
+    r.live = dm_live_memory_handle(memory, r.loop);
+    struct admitted x = {.times = 0}, unheard = {.times = 0};
+    struct got g = {.n = 0};
+    const dm_view names[][2] = {{DM_LIT("user"), DM_LIT("ann")}};
+    const struct dm_counter_ask c = rate(5, 60);
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true, .counters = &c,
+                                     .n_counters = 1};
+    dm_live_ask_admit(r.live, &ask, dm_loop_now(r.loop) + 50 * DM_MS, &x.wait, on_admitted);
+    dm_live_ask_objects(r.live, names, 1, dm_loop_now(r.loop) + 50 * DM_MS, &g.wait, on_got);
+    dm_live_ask_admit(r.live, &ask, DM_NEVER, &unheard.wait, on_admitted);
+    (void)dm_loop_turn(r.loop, 0);
+    assert_int_equal(x.times, 0);
+    dm_clock_manual_step(&r.clock, 51 * DM_MS);
+    (void)dm_loop_turn(r.loop, 0);
+    assert_int_equal(x.times, 1);
+    assert_int_equal(x.answer.verdict, DM_ADMIT_UNKNOWN);
+    assert_int_equal(g.code[0], DM_UNAVAILABLE);
+    (void)dm_loop_turn(owner, 0); /* now it answers: nobody hears of it twice */
+    (void)dm_loop_turn(r.loop, 0);
+    assert_int_equal(x.times, 1);
+    assert_int_equal(unheard.times, 1);
+    assert_int_equal(unheard.answer.count[0], 2);
+    dm_live_ask_admit(r.live, &ask, DM_NEVER, &unheard.wait, on_admitted);
+    dm_live_free(r.live); /* with an ask under way */
+    assert_false(unheard.wait.pending);
+    dm_live_memory_free(memory);
+    dm_loop_free(owner);
+    dm_loop_free(r.loop);
+}
+
+static void asks_beyond_the_owners_box_are_unknown(void **state)
+{
+    (void)state;
+    enum { MANY = 9000 };
+    struct live_rig r = {.backend = NULL};
+    dm_clock_manual_init(&r.clock, DM_SEC, (dm_time)RIG_START * DM_SEC);
+    struct dm_loop *owner = dm_loop_new(&r.clock.clock);
+    struct dm_live_memory *memory = dm_live_memory_new(owner);
+    r.loop = dm_loop_new(&r.clock.clock);
+    r.live = dm_live_memory_handle(memory, r.loop);
+    struct admitted *all = dm_mem_array(MANY, sizeof *all);
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
+    for (int i = 0; i < MANY; i++)
+        dm_live_ask_admit(r.live, &ask, DM_NEVER, &all[i].wait, on_admitted);
+    struct heard h = {.subscriber = {.on_change = on_change}};
+    dm_live_subscribe(r.live, &h.subscriber); /* the box is full: asked again a little later */
+    (void)dm_loop_turn(r.loop, 0);
+    (void)dm_loop_turn(owner, 0);
+    (void)dm_loop_turn(r.loop, 0);
+    int unknown = 0, yes = 0;
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(all[i].times, 1);
+        unknown += all[i].answer.verdict == DM_ADMIT_UNKNOWN;
+        yes += all[i].answer.verdict == DM_ADMIT_YES;
+    }
+    assert_int_equal(unknown + yes, MANY);
+    assert_true(unknown > 0 && yes > 8000);
+    dm_clock_manual_step(&r.clock, 10 * DM_MS);
+    (void)dm_loop_turn(r.loop, 0);
+    (void)dm_loop_turn(owner, 0);
+    (void)dm_loop_turn(r.loop, 0);
+    assert_int_equal(h.n, 1);
+    dm_live_free(r.live);
+    dm_live_memory_free(memory);
+    dm_loop_free(owner);
+    dm_loop_free(r.loop);
+    dm_mem_free(all);
+}
+
+static void delayed_answers_come_in_another_order(void **state)
+{
+    struct live_rig *r = *state;
+    enum { MANY = 16 };
+    struct admitted all[MANY] = {{.times = 0}};
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
+    int came_late = 0;
+    for (int i = 0; i < MANY; i++)
+        dm_live_ask_admit(r->live, &ask, DM_NEVER, &all[i].wait, on_admitted);
+    for (int turn = 0; turn < 20; turn++) {
+        (void)dm_loop_turn(r->loop, 0);
+        for (int i = 1; i < MANY; i++)
+            came_late += all[i].times == 1 && all[i - 1].times == 0;
+    }
+    assert_true(came_late > 0);
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(all[i].times, 1);
+}
+
+static void held_answers_wait_for_their_release(void **state)
+{
+    struct live_rig *r = *state;
+    struct admitted x = {.times = 0}, y = {.times = 0};
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
+    dm_live_delayed_hold(r->live, true);
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &x.wait, on_admitted);
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &y.wait, on_admitted);
+    for (int i = 0; i < 20; i++)
+        (void)dm_loop_turn(r->loop, 0);
+    assert_int_equal(x.times + y.times, 0);
+    assert_int_equal(dm_live_delayed_count(r->live), 2);
+    dm_live_cancel(r->live, &y.wait);
+    assert_int_equal(dm_live_delayed_count(r->live), 1);
+    dm_live_delayed_hold(r->live, false);
+    rig_turn_until(r, &x.came);
+    assert_int_equal(y.times, 0);
+}
+
+/* --- several loops at once: every unit is given out exactly once --- */
+
+enum { LOOPS = 4, CALLS = 2000, UNITS = 1000 };
+
+struct caller {
+    struct live_rig rig;
+    pthread_t thread;
+    int yes, over;
+    struct heard heard;
+};
+
+static void *call_often(void *arg)
+{
+    struct caller *c = arg;
+    const struct dm_counter_ask limit = rate(UNITS, 3600);
+    dm_live_subscribe(c->rig.live, &c->heard.subscriber);
+    for (int i = 0; i < CALLS; i++) {
+        struct dm_admit_answer a = admit(&c->rig, "ann", "t", &limit, 1);
+        c->yes += a.verdict == DM_ADMIT_YES;
+        c->over += a.verdict == DM_ADMIT_OVER;
+        dm_live_add_bandwidth(c->rig.live, DM_LIT("ann"), 3600, 1);
+    }
+    while (c->heard.n < 6)
+        hear(&c->rig, &c->heard);
+    return NULL;
+}
+
+static void many_loops_share_one_count(void **state)
+{
+    struct live_rig *r = *state;
+    struct remote *x = r->backend;
+    struct caller callers[LOOPS] = {{.yes = 0}};
+    int yes = 0, over = 0;
+    for (int i = 0; i < LOOPS; i++) {
+        struct caller *c = &callers[i];
+        dm_clock_manual_init(&c->rig.clock, DM_SEC, (dm_time)RIG_START * DM_SEC);
+        c->rig.loop = dm_loop_new(&c->rig.clock.clock);
+        c->rig.live = dm_live_memory_handle(x->memory, c->rig.loop);
+        c->heard.subscriber.on_change = on_change;
+        assert_int_equal(pthread_create(&c->thread, NULL, call_often, c), 0);
+    }
+    for (int i = 0; i < 5; i++) {
+        (void)publish(r, "api", "1", "{}");
+        revoke(r, "bob", "", 0);
+    }
+    for (int i = 0; i < 40; i++) /* enough for those who subscribed late */
+        (void)publish(r, "api", "1", "{}");
+    for (int i = 0; i < LOOPS; i++) {
+        assert_int_equal(pthread_join(callers[i].thread, NULL), 0);
+        yes += callers[i].yes;
+        over += callers[i].over;
+        for (size_t k = 1; k < callers[i].heard.n; k++)
+            assert_true(callers[i].heard.generations[k] == callers[i].heard.generations[k - 1] + 1);
+        dm_live_free(callers[i].rig.live);
+        dm_loop_free(callers[i].rig.loop);
+    }
+    assert_int_equal(yes, UNITS);
+    assert_int_equal(yes + over, LOOPS * CALLS);
+    const struct dm_counter_ask used = {
+        .kind = DM_COUNTER_BANDWIDTH, .limit = INT64_MAX, .window_seconds = 3600};
+    assert_int_equal(admit(r, "ann", "t", &used, 1).count[0], LOOPS * CALLS);
+}
+
+static int run_own(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)
+    const struct CMUnitTest tests[] = {
+        TEST(steady_admission_allocates_nothing),
+        TEST(long_user_names_have_counters_of_their_own),
+        TEST(clock_set_back_counts_in_the_window_it_says),
+    };
+    live_factory = &own;
+    return cmocka_run_group_tests_name("live: memory", tests, NULL, NULL);
+}
+
+static int run_delayed(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(delayed_answers_come_in_another_order),
+        TEST(held_answers_wait_for_their_release),
+    };
+    live_factory = &delayed;
+    return cmocka_run_group_tests_name("live: delayed", tests, NULL, NULL);
+}
+
+static int run_remote(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(many_loops_share_one_count),
+        cmocka_unit_test(late_answer_is_unknown_and_counted_once),
+        cmocka_unit_test(asks_beyond_the_owners_box_are_unknown),
+    };
+    live_factory = &remote;
+    return cmocka_run_group_tests_name("live: other loops", tests, NULL, NULL);
+}
+
+int main(void)
+{
+    int failed = live_contract_run("live contract: memory", &own);
+    failed += live_contract_run("live contract: memory from another loop", &remote);
+    failed += live_contract_run("live contract: delayed", &delayed);
+    return failed + run_own() + run_delayed() + run_remote();
+}
