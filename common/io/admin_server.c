@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -21,6 +22,7 @@ enum {
     POOL_PER_HEAD = 2,
     POOL_EXTRA = 32768,
     SPARE_CONNECTIONS = 64, /* ended ones that libmicrohttpd has not counted off yet */
+    ACCEPT_RETRY_MS = 50,
     STACK_SIZE = 1 << 20,   /* handlers encode nested JSON; untouched pages cost nothing */
     ARENA_CHUNK = 16384,
     ARENA_KEEP = 2,
@@ -51,7 +53,6 @@ struct dm_admin_server {
     pthread_t acceptor;
     sem_t places;
     atomic_bool stopping;
-    bool added; /* the acceptor's own: the connection it hands over was begun */
     pthread_mutex_t lock; /* for spare */
     struct call *spare;   /* at most as many as there are threads */
 };
@@ -294,18 +295,28 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
     (void)connection;
     (void)socket_ctx;
     struct dm_admin_server *s = ctx;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        s->added = true;
-    else
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED)
         sem_post(&s->places);
 }
 
 static void hand_over(struct dm_admin_server *s, int fd)
 {
     static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
-    s->added = false;
-    if (MHD_add_connection(s->daemon, fd, (const struct sockaddr *)&nobody, sizeof nobody) != MHD_YES && !s->added)
-        sem_post(&s->places);
+    if (MHD_add_connection(s->daemon, fd, (const struct sockaddr *)&nobody, sizeof nobody) != MHD_YES)
+        sem_post(&s->places); /* refused and closed: no memory for it */
+}
+
+static int accept_one(struct dm_admin_server *s)
+{
+    while (!atomic_load(&s->stopping)) {
+        int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0)
+            return fd;
+        /* No descriptor left: the connection stays in the backlog, and asking at once would only spin. */
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            (void)poll(NULL, 0, ACCEPT_RETRY_MS);
+    }
+    return -1;
 }
 
 static void *run_acceptor(void *arg)
@@ -314,9 +325,7 @@ static void *run_acceptor(void *arg)
     for (;;) {
         while (sem_wait(&s->places) != 0)
             ; /* interrupted by a signal */
-        int fd = -1;
-        while (!atomic_load(&s->stopping) && fd < 0)
-            fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept_one(s);
         if (fd < 0)
             return NULL;
         hand_over(s, fd);
