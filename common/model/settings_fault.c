@@ -220,7 +220,8 @@ void dm_setting_required(struct dm_settings_loading *l, const char *key, const c
         dm_view_of(sentence));
 }
 
-static void add_line(struct dm_buf *out, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void add_line(struct dm_buf *out, const char *fmt,
+                                                           va_list args)
 {
     char text[1024];
     (void)vsnprintf(text, sizeof(text), fmt, args);
