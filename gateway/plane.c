@@ -66,7 +66,12 @@ static void on_head(void *app, struct dm_exchange *x)
         dm_exchange_refuse(x, ERR_NOT_FOUND, DM_LIT("route"));
 }
 
-static const struct dm_exchange_handler front = {.on_head = on_head};
+/* Until somebody takes the exchange over; refusals and probes are answered on the spot. */
+static const struct dm_exchange_handler front = {.on_head = on_head,
+                                                 .on_body = dm_exchange_ignore,
+                                                 .on_room = dm_exchange_ignore,
+                                                 .on_gone = dm_exchange_ignore_gone,
+                                                 .on_done = dm_exchange_ignore};
 
 static const struct dm_settings *settings_of(void *app)
 {

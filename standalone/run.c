@@ -180,7 +180,11 @@ static const struct dm_settings *status_settings(void *app)
 
 static bool open_status(struct doorman *d)
 {
-    static const struct dm_exchange_handler handler = {.on_head = status_head};
+    static const struct dm_exchange_handler handler = {.on_head = status_head,
+                                                       .on_body = dm_exchange_ignore,
+                                                       .on_room = dm_exchange_ignore,
+                                                       .on_gone = dm_exchange_ignore_gone,
+                                                       .on_done = dm_exchange_ignore};
     const struct dm_listener_config config = {.loop = d->control,
                                               .host = d->host,
                                               .port = (uint16_t)d->settings->metrics_port,

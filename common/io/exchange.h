@@ -33,6 +33,10 @@ struct dm_exchange_handler {
     void (*on_done)(struct dm_exchange *x);
 };
 
+/* For servers that answer inside on_head and have nothing more to hear. */
+void dm_exchange_ignore(struct dm_exchange *x);
+void dm_exchange_ignore_gone(struct dm_exchange *x, enum dm_gone why);
+
 struct dm_request_head {
     dm_view method, target; /* as received */
     struct dm_fields fields;
