@@ -4,6 +4,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 /* Digits of an alphabet and, for every byte, which digit it is. */
 enum { NO = 0xFF };
 struct alphabet {

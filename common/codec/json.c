@@ -9,6 +9,8 @@
 #include "codec/json_scan.h"
 #include "codec/json_text.h"
 
+#include "base/poison.h"
+
 /* A struct dm_json is a cJSON node under another name. Numbers: a cJSON_Number that is whole and at
  * most 2^53 away from zero is an INT; other doubles are DOUBLE. A cJSON_Raw keeps the text of the
  * rest: larger integers, which a double would round, and doubles that would read as integers
@@ -192,6 +194,16 @@ void dm_json_freep(struct dm_json **j)
     *j = NULL;
 }
 
+void dm_json_wipe(struct dm_json *j)
+{
+    if (j == NULL)
+        return;
+    if (node(j)->valuestring != NULL)
+        dm_mem_wipe(node(j)->valuestring, strlen(node(j)->valuestring));
+    for (struct dm_json *child = dm_json_first(j); child != NULL; child = dm_json_next(child))
+        dm_json_wipe(child); /* recursion as deep as the tree, which is bounded */
+}
+
 struct dm_json *dm_json_clone(const struct dm_json *j)
 {
     if (j == NULL)
@@ -329,13 +341,6 @@ struct dm_json *dm_json_at(const struct dm_json *array, size_t index)
 
 /* ---- building ---- */
 
-/* A name or text as a C string of the tree. */
-static char *checked_text(dm_view v)
-{
-    DM_REQUIRE(dm_utf8_valid(v) && dm_view_find_byte(v, '\0', 0) == v.len);
-    return dm_mem_text(v);
-}
-
 struct dm_json *dm_json_new_object(void)
 {
     return value(cJSON_CreateObject());
@@ -350,7 +355,7 @@ struct dm_json *dm_json_new_str(dm_view v)
 {
     cJSON *n = cJSON_CreateNull();
     n->type = cJSON_String;
-    n->valuestring = checked_text(v);
+    n->valuestring = dm_json_clean_text(v);
     return value(n);
 }
 
@@ -380,7 +385,7 @@ void dm_json_set(struct dm_json *object, dm_view name, struct dm_json *member)
     DM_REQUIRE(type_of(object) == cJSON_Object && member != NULL && member != object);
     cJSON *old = node(dm_json_get(object, name));
     DM_REQUIRE(old != node(member) && node(member)->string == NULL);
-    node(member)->string = checked_text(name);
+    node(member)->string = dm_json_clean_text(name);
     if (old == NULL) {
         cJSON_AddItemToArray(node(object), node(member));
         return;

@@ -39,6 +39,7 @@ bool dm_json_raw_i64(dm_view raw, int64_t *ret);
 
 void dm_json_free(struct dm_json *j);
 void dm_json_freep(struct dm_json **j);
+void dm_json_wipe(struct dm_json *j); /* overwrites every text in it; for trees that hold secrets */
 struct dm_json *dm_json_clone(const struct dm_json *j);
 /* The order of members does not matter; 1 equals 1.0. */
 bool dm_json_equal(const struct dm_json *a, const struct dm_json *b);
@@ -52,6 +53,7 @@ int64_t dm_json_i64(const struct dm_json *j, int64_t fallback);
 double dm_json_f64(const struct dm_json *j, double fallback);
 dm_view dm_json_str(const struct dm_json *j); /* DM_VIEW_NONE when not a string */
 
+/* len, get, at, set and remove walk the children: linear. */
 size_t dm_json_len(const struct dm_json *j); /* members or items; 0 for scalars */
 struct dm_json *dm_json_get(const struct dm_json *object, dm_view name); /* NULL when absent */
 struct dm_json *dm_json_at(const struct dm_json *array, size_t index);
@@ -62,7 +64,8 @@ dm_view dm_json_name(const struct dm_json *child);
 
 struct dm_json *dm_json_new_object(void);
 struct dm_json *dm_json_new_array(void);
-struct dm_json *dm_json_new_str(dm_view v); /* v must be UTF-8 without NUL (DM_REQUIRE) */
+/* Bytes that are no UTF-8, and zero bytes, become U+FFFD: texts may come from the wire. */
+struct dm_json *dm_json_new_str(dm_view v);
 struct dm_json *dm_json_new_i64(int64_t n);
 struct dm_json *dm_json_new_f64(double n);
 struct dm_json *dm_json_new_bool(bool b);

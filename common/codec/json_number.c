@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 static const int64_t SMALL = (int64_t)1 << 53; /* above, doubles skip integers */
 
 bool dm_json_i64_is_small(int64_t n)

@@ -4,6 +4,8 @@
 #include "codec/json_scan.h"
 #include "codec/json_text.h"
 
+#include "base/poison.h"
+
 /* Readers of text that build no tree: check, one member, one scalar. */
 
 enum dm_code dm_json_check(dm_view text, const struct dm_json_limits *limits, struct dm_error *err)

@@ -7,8 +7,10 @@
 #include "base/assert.h"
 #include "codec/json_text.h"
 
+#include "base/poison.h"
+
 /* 16 MiB is the largest body any setting allows to be read whole; 64 levels is what the JSON of the
- * contracts needs many times over; a million values is about 64 MiB of tree. */
+ * contracts needs many times over; a million values is about 100 MiB of tree. */
 const struct dm_json_limits dm_json_default = {
     .max_bytes = 16u << 20, .max_depth = 64, .max_values = 1000000};
 

@@ -3,7 +3,10 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "codec/json.h"
+
+#include "base/poison.h"
 
 static int hex_value(char c)
 {
@@ -151,6 +154,24 @@ static size_t sequence_len(dm_view v, size_t at)
     return len;
 }
 
+#define REPLACEMENT DM_LIT("\xEF\xBF\xBD") /* U+FFFD */
+
+char *dm_json_clean_text(dm_view v)
+{
+    struct dm_buf b;
+    if (dm_utf8_valid(v) && dm_view_find_byte(v, '\0', 0) == v.len)
+        return dm_mem_text(v);
+    DM_REQUIRE(v.len < SIZE_MAX / 3);
+    dm_buf_init(&b, 3 * v.len);
+    for (size_t at = 0; at < v.len;) {
+        bool ascii = (unsigned char)v.ptr[at] < 0x80;
+        size_t len = ascii ? v.ptr[at] != '\0' : sequence_len(v, at);
+        dm_buf_add(&b, len == 0 ? REPLACEMENT : dm_view_sub(v, at, len));
+        at += len == 0 ? 1 : len;
+    }
+    return dm_buf_take(&b, NULL);
+}
+
 void dm_json_write_str(dm_view v, struct dm_buf *out)
 {
     bool valid = dm_utf8_valid(v);
@@ -168,7 +189,7 @@ void dm_json_write_str(dm_view v, struct dm_buf *out)
         }
         dm_buf_add(out, dm_view_sub(v, from, at - from));
         if (len == 0)
-            dm_buf_add(out, DM_LIT("\xEF\xBF\xBD")); /* U+FFFD for a byte that is no UTF-8 */
+            dm_buf_add(out, REPLACEMENT); /* for a byte that is no UTF-8 */
         else
             write_escape(c, out);
         from = ++at;

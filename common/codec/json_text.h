@@ -8,6 +8,9 @@
  * and gives their count. */
 size_t dm_json_unescape(dm_view raw, char *out);
 
+/* NUL-ended copy; bytes that are no UTF-8, and zero bytes, become U+FFFD. The caller frees. */
+char *dm_json_clean_text(dm_view v);
+
 /* Value of the four hex digits at p, -1 when they are none. */
 int32_t dm_json_hex4(const char *p, const char *end);
 static inline bool dm_json_is_high(int32_t unit) /* first half of a surrogate pair */

@@ -3,6 +3,8 @@
 #include "codec/json.h"
 #include "codec/json_number.h"
 
+#include "base/poison.h"
+
 /* Parsed text is at most DM_JSON_DEPTH_MAX deep and records wrap it in a few levels: more is a bug,
  * and the recursion below stays bounded. */
 enum { TREE_DEPTH_MAX = 512 };

@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 enum {
     PATTERN_MAX = 4096,    /* longer ones are not written by people */
     MATCH_LIMIT = 100000,  /* steps of back-tracking: about a millisecond */

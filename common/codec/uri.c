@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "codec/uri_bytes.h"
 
+#include "base/poison.h"
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')

@@ -5,6 +5,8 @@
 #include "codec/uri.h"
 #include "codec/uri_bytes.h"
 
+#include "base/poison.h"
+
 /* RFC 1123 §2.1, RFC 1035 §2.3.4 */
 enum { HOST_MAX = 253, LABEL_MAX = 63, PORT_MAX = 65535 };
 

@@ -7,6 +7,8 @@
 #include "base/assert.h"
 #include "base/map.h"
 
+#include "base/poison.h"
+
 enum {
     CHUNK = 16 * 1024,
     /* Nodes and texts of the largest document; copies of aliases share their texts. */

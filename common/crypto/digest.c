@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "crypto/hmac.h"
 
+#include "base/poison.h"
+
 void dm_sha256(dm_view data, unsigned char out[DM_SHA256_LEN])
 {
     unsigned char full[DM_HASH_LEN_MAX];

@@ -10,6 +10,8 @@
 #include "crypto/equal.h"
 #include "crypto/random.h"
 
+#include "base/poison.h"
+
 /* Layout of a token before base64url: version, seconds, IV, ciphertext, MAC. */
 enum {
     VERSION = 0x80,

@@ -1,6 +1,6 @@
 /* HMAC (RFC 2104) over kept EVP digests: the key's two pads are made once, a call makes two digests
- * with the thread's own contexts and no heap. For the files of crypto/. Any thread; a struct
- * dm_hmac_key is immutable after dm_hmac_key_init. */
+ * with the thread's own contexts and no heap of ours. For the files of crypto/. Any thread; a
+ * struct dm_hmac_key is immutable after dm_hmac_key_init. */
 #pragma once
 
 #include "base/view.h"

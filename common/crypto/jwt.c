@@ -9,6 +9,8 @@
 #include "crypto/jwt_priv.h"
 #include "crypto/key.h"
 
+#include "base/poison.h"
+
 enum { HEADER_MAX = 512 }; /* alg, kid and typ take 60 bytes; ours is the only form that matters */
 
 static const struct dm_json_limits header_limits = {

@@ -1,5 +1,5 @@
 /* JWT (RFC 7519) in JWS compact form. Verification gives the claims that the product reads and
- * nothing else; it allocates nothing: strings are decoded into `arena`. Any thread (arena: its
+ * nothing else; we allocate nothing: strings are decoded into `arena`. Any thread (arena: its
  * owner's). */
 #pragma once
 

@@ -4,6 +4,8 @@
 #include "crypto/digest.h"
 #include "crypto/jwt_priv.h"
 
+#include "base/poison.h"
+
 enum {
     /* Texts of one entry: a user name, a UUID, a role, a use take about 100 bytes. Longer ones are
      * verified anew each time. */

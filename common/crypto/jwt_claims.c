@@ -5,6 +5,8 @@
 #include "codec/json_text.h"
 #include "crypto/jwt_priv.h"
 
+#include "base/poison.h"
+
 /* `accesses` holds a dozen booleans one level down; foreign claims may add some. */
 static const struct dm_json_limits payload_limits = {
     .max_bytes = DM_JWT_MAX, .max_depth = 16, .max_values = 1024};

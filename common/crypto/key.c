@@ -12,6 +12,8 @@
 #include "base/assert.h"
 #include "crypto/equal.h"
 
+#include "base/poison.h"
+
 /* ES256: r and s of 32 bytes each (RFC 7518 §3.4), DER on OpenSSL's side. */
 enum { ES256_HALF = 32, ES256_LEN = 2 * ES256_HALF, ES256_DER_MAX = 80 };
 

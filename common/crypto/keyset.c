@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "crypto/keyset_priv.h"
 
+#include "base/poison.h"
+
 struct dm_keyset *dm_keyset_ref(struct dm_keyset *ks)
 {
     DM_REQUIRE(ks != NULL);

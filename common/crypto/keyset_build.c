@@ -11,6 +11,8 @@
 #include "codec/json.h"
 #include "crypto/keyset_priv.h"
 
+#include "base/poison.h"
+
 enum {
     KEY_FILE_MAX = 64 * 1024, /* a PEM key of 8192 bits is 7 KB */
     KID_MAX = 128,            /* travels in every token */
@@ -264,6 +266,7 @@ static void load_jwt_keys(struct build *b)
         fault(b, "%s", err.text); /* names a place, never the text */
     else
         load_list(b, root);
+    dm_json_wipe(root);
 }
 
 /* ---- the RSA pair and the single secret ---- */

@@ -9,6 +9,8 @@
 #include "crypto/equal.h"
 #include "crypto/random.h"
 
+#include "base/poison.h"
+
 /* O19: 19 MiB, t = 2, p = 1 (libsodium knows no other p). Two at once hold 38 MiB at most. */
 enum { ARGON2_OPS = 2, ARGON2_MEM = 19 * 1024 * 1024, AT_ONCE = 2 };
 

@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "codec/base64.h"
 
+#include "base/poison.h"
+
 /* Room for 32 UUIDs per system call; requests over a quarter of it go to the kernel directly. */
 enum { BUFFER_SIZE = 512, SMALL_MAX = BUFFER_SIZE / 4 };
 

@@ -116,6 +116,9 @@ static void check_changes(const struct dm_json *j)
 static void check_write_str(dm_view bytes)
 {
     struct dm_buf out, back;
+    struct dm_json *clean = dm_json_new_str(bytes);
+    DM_REQUIRE(dm_utf8_valid(dm_json_str(clean)) && dm_json_str(clean).len >= bytes.len);
+    dm_json_free(clean);
     dm_buf_init(&out, OUT_CAP);
     dm_buf_init(&back, OUT_CAP);
     dm_json_write_str(bytes, &out);

@@ -210,10 +210,17 @@ static void check_cache(dm_view payload, struct dm_arena *arena)
 
 /* ---- any keyset ---- */
 
-static void check_keyset(dm_view text)
+/* `both`: the bytes are also the pair's halves, cut at the first '|'. */
+static void check_keyset(dm_view text, bool sidecar, bool both)
 {
-    const struct dm_keyset_source src = {.jwt_keys = text, .sidecar = true};
+    struct dm_keyset_source src = {.jwt_keys = text, .sidecar = sidecar};
     struct dm_keyset *ks = NULL;
+    size_t cut = dm_view_find_byte(text, '|', 0);
+    if (both)
+        src = (struct dm_keyset_source){.private_pem = dm_view_sub(text, 0, cut),
+                                        .public_pem = dm_view_sub(text, cut + 1, SIZE_MAX),
+                                        .secret = text,
+                                        .sidecar = sidecar};
     struct dm_buf faults;
     /* A path would make the fuzzer open files of its own choosing. */
     if (dm_view_find(text, DM_LIT("_path")) != text.len ||
@@ -221,6 +228,7 @@ static void check_keyset(dm_view text)
         return;
     dm_buf_init(&faults, 1 << 20);
     enum dm_code code = dm_keyset_build(&src, &ks, &faults);
+    DM_REQUIRE(code != DM_OK || !sidecar || dm_keyset_signer(ks) == NULL || dm_keyset_has_hmac(ks));
     DM_REQUIRE((code == DM_OK) == (dm_buf_view(&faults).len == 0));
     dm_keyset_unref(ks);
     dm_buf_done(&faults);
@@ -246,7 +254,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_cache(rest, &arena);
         break;
     case 'k':
-        check_keyset(rest);
+        check_keyset(rest, true, false);
+        check_keyset(rest, false, false);
+        break;
+    case 'r':
+        check_keyset(rest, rest.len % 2 != 0, true);
         break;
     default:
         check_token(dm_view_make((const char *)data, size), &arena);

@@ -336,6 +336,36 @@ static void bytes_that_are_no_utf8_become_replacement_characters(void **state)
     dm_buf_done(&b);
 }
 
+static void texts_from_the_wire_are_made_clean(void **state)
+{
+    (void)state;
+    struct dm_json *j = dm_json_new_object();
+    dm_json_set_str(j, dm_view_make("n\0\xff", 3),
+                    DM_LIT("a\xc3\xa9\xff\xf0\x9f"
+                           "b"));
+    dm_json_set_str(j, DM_LIT("empty"), DM_VIEW_NONE);
+    assert_writes(j,
+                  "{\"n\xef\xbf\xbd\xef\xbf\xbd\":\"a\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+                  "b\",\"empty\":\"\"}");
+    dm_json_free(j);
+}
+
+static void a_wiped_tree_holds_no_text(void **state)
+{
+    (void)state;
+    struct dm_json *j =
+        parse("{\"a\":\"secret\",\"b\":[{\"c\":\"secret\"},9007199254740993],\"d\":\"x\"}");
+    const struct dm_json *c = dm_json_get(dm_json_at(dm_json_get(j, DM_LIT("b")), 0), DM_LIT("c"));
+    const char *inside = dm_json_str(c).ptr;
+    dm_json_wipe(j);
+    dm_json_wipe(NULL);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(inside[i], 0);
+    assert_int_equal(dm_json_str(dm_json_get(j, DM_LIT("a"))).len, 0);
+    assert_int_equal(dm_json_str(dm_json_get(j, DM_LIT("d"))).len, 0);
+    dm_json_free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +385,8 @@ int main(void)
         cmocka_unit_test(the_deepest_allowed_tree_is_written_and_freed),
         cmocka_unit_test(strings_are_escaped_where_they_must_be),
         cmocka_unit_test(bytes_that_are_no_utf8_become_replacement_characters),
+        cmocka_unit_test(texts_from_the_wire_are_made_clean),
+        cmocka_unit_test(a_wiped_tree_holds_no_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
