@@ -325,13 +325,17 @@ void gw_plane_stop(struct gw_plane *p)
     }
 }
 
-static void free_thread(struct thread *t)
+static void free_guests(struct thread *t)
 {
     dm_listener_free(t->listener);
     gw_worker_free(t->worker);
     dm_http_client_free(t->door_client);
     dm_mailbox_free(t->mailbox);
     dm_live_free(t->live);
+}
+
+static void free_loop(struct thread *t)
+{
     dm_loop_free(t->loop);
     dm_arena_pool_free(t->arenas);
 }
@@ -342,7 +346,11 @@ void gw_plane_free(struct gw_plane *p)
         return;
     gw_plane_stop(p);
     for (size_t i = 0; i < p->config.n_workers; i++)
-        free_thread(&p->threads[i]);
+        free_guests(&p->threads[i]);
+    if (p->config.live_done != NULL)
+        p->config.live_done(p->config.ctx);
+    for (size_t i = 0; i < p->config.n_workers; i++)
+        free_loop(&p->threads[i]);
     dm_listener_limits_free(p->limits);
     dm_mem_free(p->threads);
     dm_mem_free(p);

@@ -19,6 +19,7 @@ struct gw_plane_config { /* borrowed, all of it outlives the plane */
     struct dm_ops *ops;
     const struct dm_clock *clock;
     struct dm_live *(*live)(void *ctx, size_t worker, struct dm_loop *loop); /* that loop's handle; owned by us */
+    void (*live_done)(void *ctx); /* all handles are freed, the loops not yet: what lives on a loop ends now */
     const char *admin_socket; /* NULL: no admin part in this process, its paths are 404 */
     bool (*is_admin)(dm_view method, dm_view path); /* of the paths under /api: which go to the admin part */
     void (*on_drained)(void *ctx); /* after gw_plane_drain, when the last connection ended; a worker's thread */

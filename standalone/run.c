@@ -78,6 +78,13 @@ static struct dm_live *live_of_loop(void *ctx, size_t worker, struct dm_loop *lo
     return dm_live_memory_handle(d->live_memory, loop);
 }
 
+static void live_done(void *ctx)
+{
+    struct doorman *d = ctx;
+
+    dm_live_memory_free(d->live_memory);
+}
+
 static void clear_caches(void *ctx)
 {
     struct doorman *d = ctx;
@@ -98,6 +105,7 @@ static bool make_plane(struct doorman *d)
                                            .ops = &d->ops,
                                            .clock = &dm_clock_system,
                                            .live = live_of_loop,
+                                           .live_done = live_done,
                                            .admin_socket = d->socket_path,
                                            .is_admin = adm_owns_api_path,
                                            .on_drained = doorman_on_drained,
@@ -310,7 +318,6 @@ static void end(struct doorman *d, bool served)
     gw_loader_free(d->loader);
     dm_live_admin_free(d->live_admin);
     gw_plane_free(d->plane);
-    dm_live_memory_free(d->live_memory);
     gw_snapshot_cell_free(d->cell);
     dm_documents_free(d->documents);
     dm_listener_free(d->status);
