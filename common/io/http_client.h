@@ -37,7 +37,7 @@ struct dm_http_ask {
 
 struct dm_http_answer_head {
     int status, minor;
-    const struct dm_fields *fields; /* in the call's arena, valid until on_end */
+    const struct dm_fields *fields; /* the call's own, valid until on_end returned */
     int64_t length;                 /* or DM_LENGTH_UNKNOWN */
     bool bodyless;                  /* HEAD, 204, 304 */
 };
@@ -63,8 +63,9 @@ struct dm_http_end_info {
 };
 
 struct dm_http_handler {
-    void (*on_room)(struct dm_http_call *c, void *ctx); /* body bytes may be pushed */
-    void (*on_inform)(struct dm_http_call *c, void *ctx, int status, const struct dm_fields *f); /* 1xx but 100, 101 */
+    void (*on_room)(struct dm_http_call *c, void *ctx); /* body bytes may be pushed; NULL: none streams */
+    /* 1xx but 100 and 101; NULL: dropped */
+    void (*on_inform)(struct dm_http_call *c, void *ctx, int status, const struct dm_fields *f);
     void (*on_head)(struct dm_http_call *c, void *ctx, const struct dm_http_answer_head *h);
     /* Gives how many bytes were taken; fewer pauses reading until dm_http_resume. */
     size_t (*on_body)(struct dm_http_call *c, void *ctx, dm_view bytes);
@@ -73,7 +74,7 @@ struct dm_http_handler {
 
 struct dm_http_client_config {
     struct dm_loop *loop;
-    struct dm_arena_pool *arenas;
+    struct dm_arena_pool *arenas; /* not used: calls keep their memory from one to the next */
     size_t max_connections, max_keepalive; /* this worker's share */
     dm_time keepalive_expiry;
     size_t max_head;                       /* bytes of an answer's head: 32768 */

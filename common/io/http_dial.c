@@ -124,6 +124,10 @@ static void on_resolved(struct dm_resolve *q, enum dm_code rc, const struct dm_a
 static void dial_name(struct dm_http_call *c)
 {
     struct dm_http_client *client = c->client;
+    if (dm_resolver_literal(c->ask.server.host, &c->addresses)) {
+        try_next(c);
+        return;
+    }
     if (client->resolver == NULL) {
         struct dm_resolver_config config = {.loop = client->loop, .servers = client->config.dns_servers};
         if (dm_resolver_new(&config, &client->resolver, NULL) != DM_OK) {

@@ -191,7 +191,7 @@ static void advance(struct dm_http_call *c, size_t len)
 
 void dm_http_send(struct dm_http_call *c)
 {
-    bool progress = false;
+    bool progress = false, failed_before = c->send_failed;
     queue_end(c);
     while (pending(c)) {
         struct iovec iov[4];
@@ -207,10 +207,9 @@ void dm_http_send(struct dm_http_call *c)
         if (rc != DM_OK && rc != DM_AGAIN)
             c->send_failed = c->send_stopped = true;
     }
-    if (c->send_failed)
+    if (c->send_failed && !failed_before)
         dm_http_call_post(c); /* an early answer may be here already: the receiver looks */
-    else
-        dm_http_call_wait(c, progress);
+    dm_http_call_wait(c, progress);
 }
 
 /* --- the asker's side --- */

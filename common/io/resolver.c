@@ -308,21 +308,22 @@ static void entry_ask(struct entry *e)
     rearm(r);
 }
 
-static dm_view without_brackets(dm_view host)
+bool dm_resolver_literal(dm_view host, struct dm_addresses *ret)
 {
     if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
-        return dm_view_sub(host, 1, host.len - 2);
-    return host;
+        host = dm_view_sub(host, 1, host.len - 2);
+    if (!dm_address_parse(host, &ret->items[0]))
+        return false;
+    ret->count = 1;
+    return true;
 }
 
 enum dm_code dm_resolver_ask(struct dm_resolver *r, dm_view host, struct dm_resolve *q, dm_resolve_fn fn,
                              struct dm_addresses *ret)
 {
     char name[NAME_MAX_LEN + 1];
-    if (dm_address_parse(without_brackets(host), &ret->items[0])) {
-        ret->count = 1;
+    if (dm_resolver_literal(host, ret))
         return DM_OK;
-    }
     if (!name_of(host, name))
         return DM_INVALID;
     struct entry *e = dm_map_get(r->names, dm_view_of(name));

@@ -30,6 +30,8 @@ struct dm_resolver_config {
 enum dm_code dm_resolver_new(const struct dm_resolver_config *c, struct dm_resolver **ret,
                              struct dm_error *err) DM_MUST_USE;
 void dm_resolver_free(struct dm_resolver *r); /* nobody may wait any more */
+/* An IPv4 or IPv6 address (also in brackets) needs no resolver. */
+bool dm_resolver_literal(dm_view host, struct dm_addresses *ret);
 /* DM_OK: *ret filled. DM_AGAIN: q->fn will be called, from an event or a timer. Others as in q->fn;
  * DM_INVALID: not a host name. */
 enum dm_code dm_resolver_ask(struct dm_resolver *r, dm_view host, struct dm_resolve *q, dm_resolve_fn fn,

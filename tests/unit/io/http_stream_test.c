@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/fault.h"
+
 #define POST "POST / HTTP/1.1\r\nHost: u\r\n"
 
 /* Far more than the kernel's buffers of a loopback connection hold. */
@@ -226,6 +228,34 @@ static void a_refusal_before_a_reset_is_delivered(void **state)
     up_done(&u);
 }
 
+static void a_write_that_fails_behind_the_head_leaves_the_answer(void **state)
+{
+    (void)state;
+    struct up u;
+    struct heard h;
+    up_init(&u, NULL);
+    start_push(&u, &h, DM_LENGTH_UNKNOWN, DM_LIT("one"), false);
+    int fd = up_accept(&u);
+    (void)up_read_until(&u, fd, "one\r\n");
+    up_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha");
+    up_until_body(&h, 2);
+    dm_fault_set(DM_FAULT_IO_WRITE, 1);
+    h.to_push = DM_LIT("two");
+    up_push_more(&h);
+    up_settle(&u);
+    dm_fault_set(DM_FAULT_IO_WRITE, 0);
+    assert_int_equal(h.ends, 0);
+    dm_clock_manual_step(&u.clock, 29 * DM_SEC); /* from here on the read deadline runs */
+    up_settle(&u);
+    up_say(fd, "lf");
+    up_until_end(&h);
+    assert_int_equal(h.info.end, DM_HTTP_COMPLETE);
+    assert_int_equal(up_metric(&u, "doorman_upstream_connections"), 0);
+    heard_done(&h);
+    (void)close(fd);
+    up_done(&u);
+}
+
 static void both_sides_may_talk_at_once(void **state)
 {
     (void)state;
@@ -432,6 +462,7 @@ int main(void)
         cmocka_unit_test(a_large_body_at_hand_is_sent_from_where_it_lies),
         cmocka_unit_test(a_refusal_stops_the_upload_and_is_delivered),
         cmocka_unit_test(a_refusal_before_a_reset_is_delivered),
+        cmocka_unit_test(a_write_that_fails_behind_the_head_leaves_the_answer),
         cmocka_unit_test(both_sides_may_talk_at_once),
         cmocka_unit_test(events_arrive_as_they_are_sent),
         cmocka_unit_test(a_taker_that_pauses_stops_the_upstream),
