@@ -3,8 +3,6 @@
 #include "base/log.h"
 #include "base/redact.h"
 
-enum { DETAILS_CAP = 8192 }; /* a trail line stays below the shipper's 16 KiB */
-
 /* Secrets by key or by shape never reach the trail. Depth is that of details: one level of members. */
 static struct dm_json *sanitised(const struct dm_json *details)
 {
@@ -28,14 +26,22 @@ void adm_audit_write(struct adm_call *c, dm_view action, const char *status)
     dm_view effective_view = dm_view_make(effective, dm_address_write(&c->client, effective));
     struct dm_buf details;
 
-    dm_buf_init(&details, DETAILS_CAP);
+    dm_buf_init(&details, DM_LOG_JSON_MAX);
     if (c->audit.details != NULL) {
         DM_DEFER(dm_json_freep) struct dm_json *clean = sanitised(c->audit.details);
         dm_json_write(clean, &details);
     }
-    DM_LOG(DM_LOG_AUDIT, c->rq->request_id, "audit", DM_F("username", c->caller.username),
-           DM_F("action", action), DM_F("event_type", action), DM_F("target", c->audit.target),
-           DM_FC("status", status), DM_F("client_ip", client_view), DM_F("effective_ip", effective_view),
-           DM_F("details", dm_buf_ok(&details) ? dm_buf_view(&details) : DM_LIT("too large")));
+    dm_log(DM_LOG_AUDIT, c->rq->request_id, action,
+           (const struct dm_log_field[]){
+               DM_F("username", c->caller.username),
+               DM_F("action", action),
+               DM_F("event_type", action),
+               DM_F("target", c->audit.target),
+               DM_FC("status", status),
+               DM_F("client_ip", client_view),
+               DM_F("effective_ip", effective_view),
+               DM_FJ("details", dm_buf_ok(&details) ? dm_buf_view(&details) : DM_VIEW_NONE),
+           },
+           8);
     dm_buf_done(&details);
 }
