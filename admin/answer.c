@@ -45,7 +45,7 @@ static struct dm_json *error_body(const struct adm_result *r, bool strict)
 {
     struct dm_json *o = dm_json_new_object();
 
-    if (strict)
+    if (strict || r->status_in_body)
         dm_json_set_i64(o, DM_LIT("status_code"), r->status);
     if (r->detail)
         dm_json_set_str(o, DM_LIT("detail"), cut(r->error_message));

@@ -28,6 +28,7 @@ struct adm_result {
     dm_view error_code;        /* empty: the body has only error_message */
     dm_view error_message;
     bool bare;                 /* never enveloped (framework answers, quota, ...) */
+    bool status_in_body;       /* status_code stands in the body whatever the envelope (SEC010, SEC011) */
     bool detail;               /* {"detail": error_message} */
     bool no_body;
 };

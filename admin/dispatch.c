@@ -31,7 +31,7 @@ static void check_address(struct adm_call *c)
     if (verdict == ERR_NONE)
         return;
     adm_fail_err(c, verdict);
-    c->result.bare = true;
+    c->result.bare = c->result.status_in_body = true;
     adm_header(c, "X-Doorman-Reason", verdict == ERR_IP_BLOCKED ? DM_LIT("ip; blacklist") : DM_LIT("ip; whitelist"));
     c->audit.target = c->rq->target;
     adm_audit_write(c, DM_LIT("ip.global_deny"), "blocked");
