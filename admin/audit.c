@@ -25,12 +25,14 @@ void adm_audit_write(struct adm_call *c, dm_view action, const char *status)
     dm_view client_view = dm_view_make(client, dm_address_write(&c->rq->peer, client));
     dm_view effective_view = dm_view_make(effective, dm_address_write(&c->client, effective));
     struct dm_buf details;
+    dm_view shown; /* left out when there is none */
 
     dm_buf_init(&details, DM_LOG_JSON_MAX);
     if (c->audit.details != NULL) {
         DM_DEFER(dm_json_freep) struct dm_json *clean = sanitised(c->audit.details);
         dm_json_write(clean, &details);
     }
+    shown = dm_buf_ok(&details) && dm_buf_view(&details).len > 0 ? dm_buf_view(&details) : DM_VIEW_NONE;
     dm_log(DM_LOG_AUDIT, c->rq->request_id, action,
            (const struct dm_log_field[]){
                DM_F("username", c->caller.username),
@@ -40,7 +42,7 @@ void adm_audit_write(struct adm_call *c, dm_view action, const char *status)
                DM_FC("status", status),
                DM_F("client_ip", client_view),
                DM_F("effective_ip", effective_view),
-               DM_FJ("details", dm_buf_ok(&details) ? dm_buf_view(&details) : DM_VIEW_NONE),
+               DM_FJ("details", shown),
            },
            8);
     dm_buf_done(&details);
