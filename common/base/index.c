@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+#include "base/poison.h"
+
 enum { FIRST_SIZE = 16 };
 
 void dm_index_done(struct dm_index *ix)

@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "model/policy_build.h"
 
+#include "base/poison.h"
+
 struct dm_policy *dm_policy_ref(struct dm_policy *p)
 {
     atomic_fetch_add_explicit(&p->refs_, 1, memory_order_relaxed);

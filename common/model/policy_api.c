@@ -5,6 +5,8 @@
 #include "model/policy_build.h"
 #include "model/policy_pattern.h"
 
+#include "base/poison.h"
+
 /* From the projection of an API or an endpoint (gateway.md §29.1) to what a
  * request reads. */
 

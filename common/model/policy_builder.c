@@ -4,6 +4,8 @@
 #include "base/list.h"
 #include "model/policy_owner.h"
 
+#include "base/poison.h"
+
 struct named_items { /* roles, routings */
     struct dm_index by_id;
     struct policy_items *built; /* NULL: changed since */

@@ -1,5 +1,7 @@
 #include "model/policy_storage.h"
 
+#include "base/poison.h"
+
 /* CORS of one API (gateway.md §7.1): null means everything, an empty list
  * nothing. */
 

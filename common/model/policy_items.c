@@ -2,6 +2,8 @@
 
 #include "model/policy_build.h"
 
+#include "base/poison.h"
+
 /* Roles, routings and the security settings: small objects found by their id.
  */
 

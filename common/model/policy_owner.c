@@ -5,6 +5,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 struct policy_pending {
     struct policy_pending *next;
     struct dm_policy_storage *storage;

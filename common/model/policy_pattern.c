@@ -1,5 +1,7 @@
 #include "model/policy_pattern.h"
 
+#include "base/poison.h"
+
 bool policy_segment_next(dm_view *rest, dm_view *ret_segment, bool *ret_any)
 {
     dm_view piece;

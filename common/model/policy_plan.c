@@ -4,6 +4,8 @@
 #include "model/policy_build.h"
 #include "model/policy_pattern.h"
 
+#include "base/poison.h"
+
 /* A trie from a sorted list: endpoints in the order of their segments lie
  * together wherever they share a beginning, so each node is a run of the list
  * and the nodes come level by level. */

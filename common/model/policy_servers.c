@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "model/policy_storage.h"
 
+#include "base/poison.h"
+
 /* Server addresses of a pool, parsed once. What the admin refuses on save
  * cannot come here; what does come all the same (a document from elsewhere) is
  * skipped with a warning. */

@@ -2,6 +2,8 @@
 
 #include "base/mem.h"
 
+#include "base/poison.h"
+
 enum {
     REST = 1024
 }; /* deletions before a number comes back: 4 KB here, 16 KB of a worker's

@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 enum {
     PIECE = 240, /* what an object of unusual size takes next */
     ALIGN = 8    /* nothing here is stricter than a pointer */

@@ -7,6 +7,8 @@
 #include "model/policy_build.h"
 #include "model/policy_pattern.h"
 
+#include "base/poison.h"
+
 static dm_view node_text(const struct dm_policy_trie *t, const struct policy_node *n)
 {
     return dm_view_sub(policy_client_path(&t->endpoints[n->endpoint]), n->from, n->len);

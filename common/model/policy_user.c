@@ -3,6 +3,8 @@
 #include "model/policy_storage.h"
 #include <stdatomic.h>
 
+#include "base/poison.h"
+
 enum { RATE_DEFAULT = 60, THROTTLE_DEFAULT = 10, QUEUE_DEFAULT = 10 };
 
 struct unit {

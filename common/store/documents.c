@@ -2,6 +2,8 @@
 #include "base/fault.h"
 #include "store/documents_backend.h"
 
+#include "base/poison.h"
+
 /* A writer that lost this often in a row meets a livelock, not a race. */
 enum { UPDATE_TRIES = 16 };
 

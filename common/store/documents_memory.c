@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/index.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "store/documents_backend.h"
 #include "store/documents_text.h"
-#include "base/index.h"
+
+#include "base/poison.h"
 
 enum {
     DOCUMENT_CAP = 16 * 1024 * 1024, /* the limit of MongoDB too */

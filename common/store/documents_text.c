@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "codec/json_scan.h"
 
+#include "base/poison.h"
+
 /* A value escapes to at most six bytes for one; keys and names are far below. */
 enum { RAW_CAP = 64 * 1024 };
 

@@ -1,22 +1,32 @@
-/* Encrypted dump of memory mode (operations.md §8.14): write by temporary name, fsync, rename, 0600; restore
- * order; a truncated, tampered or wrong-key dump is a fault with a sentence, and the file stays untouched.
- * Blocking. */
+/* Encrypted dump of memory mode (operations.md §8.14): written by temporary name, fsync, rename,
+ * 0600; read back at start. A truncated, tampered or wrong-key dump is a fault with a sentence, and
+ * the file stays untouched. Blocking: never on a loop that serves. */
 #pragma once
 
 #include "base/clock.h"
 #include "base/secret.h"
 #include "codec/json.h"
 
+enum dm_dump_format { DM_DUMP_FERNET = 0, DM_DUMP_DMP1 }; /* both are read */
+
 struct dm_dump_config {
-    const char *path; /* MEM_DUMP_PATH, resolved */
+    const char *path;            /* MEM_DUMP_PATH, resolved */
     const struct dm_secret *key; /* MEM_ENCRYPTION_KEY */
-    size_t keep;
+    size_t keep;                 /* newest files kept; 0: all */
     const struct dm_clock *clock;
+    enum dm_dump_format format; /* written */
 };
-/* data: {collection: [documents]}. ret_file gets the name written. Never concurrently (internal lock). */
-enum dm_code dm_dump_write(const struct dm_dump_config *c, const struct dm_json *data, struct dm_buf *ret_file,
-                           struct dm_error *err) DM_MUST_USE;
-/* DM_NOT_FOUND: no dump, fresh start. DM_INVALID: the newest cannot be used (err says why). */
+/* data: {collection: [documents]}. ret_file gets the name written. Never concurrently (internal
+ * lock). DM_UNAVAILABLE with the reason: no new file is there, older ones are as they were. */
+enum dm_code dm_dump_write(const struct dm_dump_config *c, const struct dm_json *data,
+                           struct dm_buf *ret_file, struct dm_error *err) DM_MUST_USE;
+/* The file of exactly c->path, else the newest by its name. DM_NOT_FOUND: no dump, fresh start.
+ * DM_INVALID: it cannot be used (err says why); DM_UNAVAILABLE: it cannot be read. Changes no file.
+ */
 enum dm_code dm_dump_restore(const struct dm_dump_config *c, struct dm_json **ret_data,
                              struct dm_buf *ret_file, struct dm_buf *ret_created_at,
                              struct dm_error *err) DM_MUST_USE;
+/* After its data were taken over: a file of exactly c->path is renamed to <stem>-<created_at>.bin,
+ * so that it cannot shadow later dumps; any other stays. */
+enum dm_code dm_dump_settle(const struct dm_dump_config *c, dm_view file, dm_view created_at,
+                            struct dm_error *err) DM_MUST_USE;

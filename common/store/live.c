@@ -1,6 +1,8 @@
 #include "base/assert.h"
 #include "store/live_backend.h"
 
+#include "base/poison.h"
+
 void dm_live_cancel(struct dm_live *l, struct dm_live_wait *w)
 {
     if (w->pending)

@@ -5,6 +5,8 @@
 #include "base/assert.h"
 #include "store/live_backend.h"
 
+#include "base/poison.h"
+
 struct held {
     struct dm_link link; /* asked, or ready */
     struct delayed *owner;

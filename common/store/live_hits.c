@@ -4,6 +4,8 @@
 
 #include "base/index.h"
 
+#include "base/poison.h"
+
 enum {
     KEYS_CAP = 65536, /* addresses that try to log in within one window: far above honest use */
     TIMES_CAP = 1024 * 1024, /* 8 MB in all, so that one high limit does not eat the memory */

@@ -4,6 +4,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 static void start(struct dm_live_key *k, dm_view prefix)
 {
     k->len = prefix.len;

@@ -4,6 +4,8 @@
 
 #include "base/assert.h"
 
+#include "base/poison.h"
+
 static struct live_handle *handle_of(struct dm_live *l)
 {
     return DM_CONTAINER_OF(l, struct live_handle, base);

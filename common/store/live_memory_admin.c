@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "store/live_memory.h"
 
+#include "base/poison.h"
+
 /* The admin's side: each call runs on the owner's thread while the caller waits. */
 
 struct admin {

@@ -1,6 +1,8 @@
 #include "base/assert.h"
 #include "store/live_memory.h"
 
+#include "base/poison.h"
+
 /* Telling: publish and revoke run on the owner's thread and tell its own handles at once, every
  * other handle by its inbox, in the order in which things happened. */
 

@@ -1,6 +1,8 @@
 #include "base/assert.h"
 #include "store/live_memory.h"
 
+#include "base/poison.h"
+
 /* Handles of loops that do not own the state. An ask goes to the owner as a letter inside its
  * record; the record comes back by the inbox, also when nobody waits any more. */
 

@@ -3,11 +3,13 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/log.h"
 #include "base/index.h"
+#include "base/log.h"
 #include "store/live_hits.h"
 #include "store/live_keys.h"
 #include "store/live_table.h"
+
+#include "base/poison.h"
 
 enum {
     /* 128 bytes each, so 32 MB at most: a hundred thousand users within one window. A full table
@@ -59,6 +61,8 @@ bool dm_live_state_is_revoked(const struct dm_live_state *s, dm_view subject, dm
                               dm_time now)
 {
     struct dm_live_key key;
+    if (dm_live_table_count(s->revocations) == 0)
+        return false;
     dm_live_key_revoke_all(&key, subject);
     if (dm_live_table_get(s->revocations, dm_live_key_view(&key), now) != NULL)
         return true;
@@ -117,10 +121,12 @@ static bool spend(struct dm_live_state *s, const struct dm_admit_ask *ask, struc
     for (size_t i = 0; i < ask->n_counters; i++) {
         if (ask->counters[i].kind == DM_COUNTER_BANDWIDTH)
             continue; /* counted after the answer */
-        /* Looked up again: the sweep may have taken what was about to expire, an ask may name it
-         * twice. */
+        /* Not expired when looked up, so no sweep took it. One not there may have been added just
+         * now: an ask may name a counter twice. */
         dm_view key = dm_live_key_view(&slots[i].key);
-        struct dm_live_entry *e = dm_live_table_get(s->counters, key, now);
+        struct dm_live_entry *e = slots[i].entry;
+        if (e == NULL)
+            e = dm_live_table_get(s->counters, key, now);
         if (e == NULL)
             e = dm_live_table_add(s->counters, key, (uint8_t)ask->counters[i].kind, slots[i].ends,
                                   now);

@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "store/live_keys.h"
 
+#include "base/poison.h"
+
 enum {
     BLOCK = 256, /* entries that come from the heap at once: 32 KB */
     BUCKETS =

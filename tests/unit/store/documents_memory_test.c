@@ -10,8 +10,7 @@
 
 static struct dm_documents *open_memory(void)
 {
-    return dm_documents_memory_new(documents_contract_uniques,
-                                   DM_COUNT_OF(documents_contract_uniques));
+    return dm_documents_memory_new(documents_uniques, DOCUMENTS_UNIQUES);
 }
 
 static const struct documents_factory memory = {open_memory, dm_documents_free};
@@ -20,18 +19,21 @@ static void exported_data_comes_back(void **state)
 {
     (void)state;
     struct dm_documents *from = open_memory(), *to = open_memory();
-    assert_int_equal(insert(from, "users", "{\"username\":\"b\",\"email\":\"1\"}"), DM_OK);
-    assert_int_equal(insert(from, "users", "{\"username\":\"a\",\"email\":\"2\"}"), DM_OK);
-    assert_int_equal(insert(from, "settings", "{\"type\":\"x\",\"n\":1}"), DM_OK);
+    assert_int_equal(documents_insert(from, "users", "{\"username\":\"b\",\"email\":\"1\"}"),
+                     DM_OK);
+    assert_int_equal(documents_insert(from, "users", "{\"username\":\"a\",\"email\":\"2\"}"),
+                     DM_OK);
+    assert_int_equal(documents_insert(from, "settings", "{\"type\":\"x\",\"n\":1}"), DM_OK);
     DM_DEFER(dm_json_freep) struct dm_json *data = dm_documents_memory_export(from);
-    assert_json(
+    documents_assert_json(
         data,
         "{\"users\":[{\"username\":\"b\",\"email\":\"1\"},{\"username\":\"a\",\"email\":\"2\"}],"
         "\"settings\":[{\"type\":\"x\",\"n\":1}]}");
     assert_int_equal(dm_documents_memory_import(to, data, NULL), DM_OK);
     DM_DEFER(dm_json_freep) struct dm_json *again = dm_documents_memory_export(to);
     assert_true(dm_json_equal(data, again));
-    assert_int_equal(insert(to, "users", "{\"username\":\"a\",\"email\":\"3\"}"), DM_EXISTS);
+    assert_int_equal(documents_insert(to, "users", "{\"username\":\"a\",\"email\":\"3\"}"),
+                     DM_EXISTS);
     assert_int_equal(dm_documents_memory_import(to, data, NULL), DM_INVALID); /* not empty */
     dm_documents_free(from);
     dm_documents_free(to);
@@ -48,10 +50,10 @@ static void faulty_import_is_refused_and_leaves_the_store_empty(void **state)
     };
     for (size_t i = 0; i < DM_COUNT_OF(faulty); i++) {
         struct dm_documents *d = open_memory();
-        DM_DEFER(dm_json_freep) struct dm_json *data = json(faulty[i]);
+        DM_DEFER(dm_json_freep) struct dm_json *data = documents_json(faulty[i]);
         assert_int_equal(dm_documents_memory_import(d, data, NULL), DM_INVALID);
         DM_DEFER(dm_json_freep) struct dm_json *left = dm_documents_memory_export(d);
-        assert_json(left, "{}");
+        documents_assert_json(left, "{}");
         dm_documents_free(d);
     }
 }
@@ -68,8 +70,8 @@ static void every_write_asks_the_fault_point(void **state)
             struct dm_json *doc = NULL;
             uint64_t version, n;
             dm_fault_set(DM_FAULT_STORE_WRITE_EXIT, (uint64_t)nth);
-            (void)insert(d, "users", "{\"username\":\"a\"}");
-            (void)insert(d, "users", "{\"username\":\"a\"}"); /* refused: no write */
+            (void)documents_insert(d, "users", "{\"username\":\"a\"}");
+            (void)documents_insert(d, "users", "{\"username\":\"a\"}"); /* refused: no write */
             (void)!dm_documents_find(d, "users", &who, 1, &doc, &version, NULL);
             (void)!dm_documents_replace(d, "users", &who, 1, version, doc, NULL);
             (void)!dm_documents_delete(d, "users", &who, 1, &n, NULL);
@@ -101,7 +103,7 @@ static void ten_thousand_endpoints_fit_in_four_megabytes(void **state)
             "\"api_id\":\"6a1f0000-0000-4000-8000-%012d\",\"endpoint_id\":\"7b2f0000-0000-4000-"
             "8000-%012d\"}",
             i / 10, i % 10, i / 10, i);
-        assert_int_equal(insert(d, "endpoints", text), DM_OK);
+        assert_int_equal(documents_insert(d, "endpoints", text), DM_OK);
     }
     size_t used = mallinfo2().uordblks - before;
     print_message("10,000 endpoints: %zu bytes\n", used);
@@ -143,7 +145,7 @@ static void concurrent_updates_are_all_kept(void **state)
     struct dm_documents *d = open_memory();
     pthread_t threads[THREADS];
     int64_t done = 0;
-    assert_int_equal(insert(d, "users", "{\"username\":\"ann\",\"n\":0}"), DM_OK);
+    assert_int_equal(documents_insert(d, "users", "{\"username\":\"ann\",\"n\":0}"), DM_OK);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, write_and_read, d), 0);
     for (int i = 0; i < THREADS; i++) {

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "live_contract.h"
@@ -73,20 +74,20 @@ static const struct live_factory own = {open_own, close_own}, delayed = {open_de
 static void steady_admission_allocates_nothing(void **state)
 {
     struct live_rig *r = *state;
-    const struct dm_counter_ask c[] = {rate(1 << 20, 1), throttle(1 << 20, 1 << 20, 1 << 20),
-                                       bandwidth(1 << 20, 1)};
+    const struct dm_counter_ask c[] = {
+        rig_rate(1 << 20, 1), rig_throttle(1 << 20, 1 << 20, 1 << 20), rig_bandwidth(1 << 20, 1)};
     for (int i = 0; i < 3000;
          i++) { /* users come and go, windows pass: the table reaches its size */
         char name[16];
         (void)snprintf(name, sizeof name, "user-%d", i % 300);
-        (void)admit(r, name, "t", c, 3);
+        (void)rig_admit(r, name, "t", c, 3);
         rig_step(r, 10 * DM_MS);
     }
     uint64_t before = dm_mem_count();
     for (int i = 0; i < 3000; i++) {
         char name[16];
         (void)snprintf(name, sizeof name, "user-%d", i % 300);
-        (void)admit(r, name, "t", c, 3);
+        (void)rig_admit(r, name, "t", c, 3);
         rig_step(r, 10 * DM_MS);
     }
     assert_int_equal(dm_mem_count(), before);
@@ -95,16 +96,16 @@ static void steady_admission_allocates_nothing(void **state)
 static void long_user_names_have_counters_of_their_own(void **state)
 {
     struct live_rig *r = *state;
-    const struct dm_counter_ask c = rate(1, 60);
+    const struct dm_counter_ask c = rig_rate(1, 60);
     char a[151], b[151];
     memset(a, 'x', sizeof a);
     a[150] = '\0';
     memcpy(b, a, sizeof b);
     b[149] = 'y';
     for (int round = 0; round < 3; round++) {
-        assert_int_equal(admit(r, a, "t", &c, 1).verdict, DM_ADMIT_YES);
-        assert_int_equal(admit(r, a, "t", &c, 1).verdict, DM_ADMIT_OVER);
-        assert_int_equal(admit(r, b, "t", &c, 1).verdict, DM_ADMIT_YES);
+        assert_int_equal(rig_admit(r, a, "t", &c, 1).verdict, DM_ADMIT_YES);
+        assert_int_equal(rig_admit(r, a, "t", &c, 1).verdict, DM_ADMIT_OVER);
+        assert_int_equal(rig_admit(r, b, "t", &c, 1).verdict, DM_ADMIT_YES);
         rig_step(r, 60 * DM_SEC);
     }
 }
@@ -112,14 +113,14 @@ static void long_user_names_have_counters_of_their_own(void **state)
 static void clock_set_back_counts_in_the_window_it_says(void **state)
 {
     struct live_rig *r = *state;
-    const struct dm_counter_ask c = rate(1, 60);
-    assert_int_equal(admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_YES);
+    const struct dm_counter_ask c = rig_rate(1, 60);
+    assert_int_equal(rig_admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_YES);
     dm_clock_manual_step_wall(&r->clock, -60 * DM_SEC);
     rig_step(r, 0);
-    assert_int_equal(admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_YES);
+    assert_int_equal(rig_admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_YES);
     dm_clock_manual_step_wall(&r->clock, 60 * DM_SEC);
     rig_step(r, 0);
-    assert_int_equal(admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_OVER);
+    assert_int_equal(rig_admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_OVER);
 }
 
 /* The owner's loop does not run: whoever waits gets its answer by the deadline all the same. */
@@ -135,12 +136,12 @@ static void late_answer_is_unknown_and_counted_once(void **state)
     struct admitted x = {.times = 0}, unheard = {.times = 0};
     struct got g = {.n = 0};
     const dm_view names[][2] = {{DM_LIT("user"), DM_LIT("ann")}};
-    const struct dm_counter_ask c = rate(5, 60);
+    const struct dm_counter_ask c = rig_rate(5, 60);
     const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true, .counters = &c,
                                      .n_counters = 1};
-    dm_live_ask_admit(r.live, &ask, dm_loop_now(r.loop) + 50 * DM_MS, &x.wait, on_admitted);
-    dm_live_ask_objects(r.live, names, 1, dm_loop_now(r.loop) + 50 * DM_MS, &g.wait, on_got);
-    dm_live_ask_admit(r.live, &ask, DM_NEVER, &unheard.wait, on_admitted);
+    dm_live_ask_admit(r.live, &ask, dm_loop_now(r.loop) + 50 * DM_MS, &x.wait, rig_on_admitted);
+    dm_live_ask_objects(r.live, names, 1, dm_loop_now(r.loop) + 50 * DM_MS, &g.wait, rig_on_got);
+    dm_live_ask_admit(r.live, &ask, DM_NEVER, &unheard.wait, rig_on_admitted);
     (void)dm_loop_turn(r.loop, 0);
     assert_int_equal(x.times, 0);
     dm_clock_manual_step(&r.clock, 51 * DM_MS);
@@ -153,7 +154,7 @@ static void late_answer_is_unknown_and_counted_once(void **state)
     assert_int_equal(x.times, 1);
     assert_int_equal(unheard.times, 1);
     assert_int_equal(unheard.answer.count[0], 2);
-    dm_live_ask_admit(r.live, &ask, DM_NEVER, &unheard.wait, on_admitted);
+    dm_live_ask_admit(r.live, &ask, DM_NEVER, &unheard.wait, rig_on_admitted);
     dm_live_free(r.live); /* with an ask under way */
     assert_false(unheard.wait.pending);
     dm_live_memory_free(memory);
@@ -174,8 +175,8 @@ static void asks_beyond_the_owners_box_are_unknown(void **state)
     struct admitted *all = dm_mem_array(MANY, sizeof *all);
     const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
     for (int i = 0; i < MANY; i++)
-        dm_live_ask_admit(r.live, &ask, DM_NEVER, &all[i].wait, on_admitted);
-    struct heard h = {.subscriber = {.on_change = on_change}};
+        dm_live_ask_admit(r.live, &ask, DM_NEVER, &all[i].wait, rig_on_admitted);
+    struct heard h = {.subscriber = {.on_change = rig_on_change}};
     dm_live_subscribe(r.live, &h.subscriber); /* the box is full: asked again a little later */
     (void)dm_loop_turn(r.loop, 0);
     (void)dm_loop_turn(owner, 0);
@@ -208,7 +209,7 @@ static void delayed_answers_come_in_another_order(void **state)
     const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
     int came_late = 0;
     for (int i = 0; i < MANY; i++)
-        dm_live_ask_admit(r->live, &ask, DM_NEVER, &all[i].wait, on_admitted);
+        dm_live_ask_admit(r->live, &ask, DM_NEVER, &all[i].wait, rig_on_admitted);
     for (int turn = 0; turn < 20; turn++) {
         (void)dm_loop_turn(r->loop, 0);
         for (int i = 1; i < MANY; i++)
@@ -225,8 +226,8 @@ static void held_answers_wait_for_their_release(void **state)
     struct admitted x = {.times = 0}, y = {.times = 0};
     const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
     dm_live_delayed_hold(r->live, true);
-    dm_live_ask_admit(r->live, &ask, DM_NEVER, &x.wait, on_admitted);
-    dm_live_ask_admit(r->live, &ask, DM_NEVER, &y.wait, on_admitted);
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &x.wait, rig_on_admitted);
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &y.wait, rig_on_admitted);
     for (int i = 0; i < 20; i++)
         (void)dm_loop_turn(r->loop, 0);
     assert_int_equal(x.times + y.times, 0);
@@ -252,16 +253,16 @@ struct caller {
 static void *call_often(void *arg)
 {
     struct caller *c = arg;
-    const struct dm_counter_ask limit = rate(UNITS, 3600);
+    const struct dm_counter_ask limit = rig_rate(UNITS, 3600);
     dm_live_subscribe(c->rig.live, &c->heard.subscriber);
     for (int i = 0; i < CALLS; i++) {
-        struct dm_admit_answer a = admit(&c->rig, "ann", "t", &limit, 1);
+        struct dm_admit_answer a = rig_admit(&c->rig, "ann", "t", &limit, 1);
         c->yes += a.verdict == DM_ADMIT_YES;
         c->over += a.verdict == DM_ADMIT_OVER;
         dm_live_add_bandwidth(c->rig.live, DM_LIT("ann"), 3600, 1);
     }
     while (c->heard.n < 6)
-        hear(&c->rig, &c->heard);
+        rig_hear(&c->rig, &c->heard);
     return NULL;
 }
 
@@ -276,15 +277,15 @@ static void many_loops_share_one_count(void **state)
         dm_clock_manual_init(&c->rig.clock, DM_SEC, (dm_time)RIG_START * DM_SEC);
         c->rig.loop = dm_loop_new(&c->rig.clock.clock);
         c->rig.live = dm_live_memory_handle(x->memory, c->rig.loop);
-        c->heard.subscriber.on_change = on_change;
+        c->heard.subscriber.on_change = rig_on_change;
         assert_int_equal(pthread_create(&c->thread, NULL, call_often, c), 0);
     }
     for (int i = 0; i < 5; i++) {
-        (void)publish(r, "api", "1", "{}");
-        revoke(r, "bob", "", 0);
+        (void)rig_publish(r, "api", "1", "{}");
+        rig_revoke(r, "bob", "", 0);
     }
     for (int i = 0; i < 40; i++) /* enough for those who subscribed late */
-        (void)publish(r, "api", "1", "{}");
+        (void)rig_publish(r, "api", "1", "{}");
     for (int i = 0; i < LOOPS; i++) {
         assert_int_equal(pthread_join(callers[i].thread, NULL), 0);
         yes += callers[i].yes;
@@ -298,7 +299,7 @@ static void many_loops_share_one_count(void **state)
     assert_int_equal(yes + over, LOOPS * CALLS);
     const struct dm_counter_ask used = {
         .kind = DM_COUNTER_BANDWIDTH, .limit = INT64_MAX, .window_seconds = 3600};
-    assert_int_equal(admit(r, "ann", "t", &used, 1).count[0], LOOPS * CALLS);
+    assert_int_equal(rig_admit(r, "ann", "t", &used, 1).count[0], LOOPS * CALLS);
 }
 
 static int run_own(void)

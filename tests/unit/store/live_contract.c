@@ -1,0 +1,416 @@
+#include "live_contract.h"
+
+#include <string.h>
+
+static void rate_counts_up_to_its_limit(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask c = rig_rate(2, 60);
+    for (int64_t n = 1; n <= 2; n++) {
+        struct dm_admit_answer a = rig_admit(r, "ann", "t", &c, 1);
+        assert_int_equal(a.verdict, DM_ADMIT_YES);
+        assert_int_equal(a.count[0], n);
+        assert_int_equal(a.reset_wall[0], RIG_START + 60);
+        assert_int_equal(a.now_wall, (dm_time)RIG_START * DM_SEC);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct dm_admit_answer a = rig_admit(r, "ann", "t", &c, 1);
+        assert_int_equal(a.verdict, DM_ADMIT_OVER);
+        assert_int_equal(a.refused_by, 0);
+        assert_int_equal(a.count[0], 2); /* refused calls are not counted */
+        assert_int_equal(a.reset_wall[0], RIG_START + 60);
+    }
+    assert_int_equal(rig_admit(r, "bob", "t", &c, 1).verdict, DM_ADMIT_YES); /* counted per user */
+}
+
+static void windows_are_cut_by_the_clock(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask c = rig_rate(1, 60);
+    rig_step(r, 59 * DM_SEC);
+    assert_int_equal(rig_admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_YES);
+    assert_int_equal(rig_admit(r, "ann", "t", &c, 1).verdict, DM_ADMIT_OVER);
+    rig_step(r, DM_SEC);
+    struct dm_admit_answer a = rig_admit(r, "ann", "t", &c, 1);
+    assert_int_equal(a.verdict, DM_ADMIT_YES);
+    assert_int_equal(a.reset_wall[0], RIG_START + 120);
+}
+
+static void throttle_refuses_over_queue_and_over_delay(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask queue = rig_throttle(1, 3, 100), delay = rig_throttle(1, 100, 2);
+    for (int64_t n = 1; n <= 3; n++) {
+        assert_int_equal(rig_admit(r, "ann", "t", &queue, 1).count[0], n);
+        assert_int_equal(rig_admit(r, "bob", "t", &delay, 1).count[0], n);
+    }
+    assert_int_equal(rig_admit(r, "ann", "t", &queue, 1).verdict,
+                     DM_ADMIT_OVER); /* n = 4 > queue */
+    assert_int_equal(rig_admit(r, "bob", "t", &delay, 1).verdict,
+                     DM_ADMIT_OVER); /* n - L = 3 > 2 */
+    const struct dm_counter_ask small =
+        rig_throttle(10, 1, 100); /* the queue caps, also below the limit */
+    assert_int_equal(rig_admit(r, "cid", "t", &small, 1).verdict, DM_ADMIT_YES);
+    assert_int_equal(rig_admit(r, "cid", "t", &small, 1).verdict, DM_ADMIT_OVER);
+}
+
+static void bandwidth_is_checked_before_and_added_after(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask none = rig_bandwidth(100, 0), most = rig_bandwidth(100, 60);
+    struct dm_counter_ask over = rig_bandwidth(100, 101);
+    assert_int_equal(rig_admit(r, "ann", "t", &over, 1).verdict, DM_ADMIT_OVER);
+    assert_int_equal(rig_admit(r, "ann", "t", &most, 1).verdict, DM_ADMIT_YES);
+    dm_live_add_bandwidth(r->live, DM_LIT("ann"), 3600, 50);
+    struct dm_admit_answer a = rig_admit(r, "ann", "t", &most, 1); /* 50 + 60 */
+    assert_int_equal(a.verdict, DM_ADMIT_OVER);
+    assert_int_equal(a.count[0], 50);
+    assert_int_equal(rig_admit(r, "ann", "t", &none, 1).verdict, DM_ADMIT_YES);
+    dm_live_add_bandwidth(r->live, DM_LIT("ann"), 3600, 50);
+    assert_int_equal(rig_admit(r, "ann", "t", &none, 1).verdict, DM_ADMIT_OVER); /* used up */
+    dm_live_add_bandwidth(r->live, DM_LIT("ann"), 3600, INT64_MAX);
+    over.amount = INT64_MAX;
+    assert_int_equal(rig_admit(r, "ann", "t", &over, 1).verdict, DM_ADMIT_OVER);
+}
+
+static void refused_call_spends_nothing_and_names_the_first_refusal(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask all[] = {rig_rate(10, 60), rig_throttle(1, 1, 0),
+                                         rig_bandwidth(0, 0)};
+    const struct dm_counter_ask two[] = {rig_rate(10, 60), rig_throttle(1, 1, 0)};
+    assert_int_equal(rig_admit(r, "ann", "t", two, 2).verdict, DM_ADMIT_YES);
+    struct dm_admit_answer a = rig_admit(r, "ann", "t", all, 3);
+    assert_int_equal(a.verdict, DM_ADMIT_OVER);
+    assert_int_equal(a.refused_by, 1);
+    a = rig_admit(r, "bob", "t", all, 3);
+    assert_int_equal(a.refused_by, 2);
+    assert_int_equal(rig_admit(r, "ann", "t", all, 1).count[0],
+                     2); /* the rate was not spent above */
+    assert_int_equal(rig_admit(r, "bob", "t", two, 2).count[1], 1);
+}
+
+static void no_counting_where_the_local_verdict_refuses(void **state)
+{
+    struct live_rig *r = *state;
+    struct admitted x = {.times = 0};
+    const struct dm_counter_ask c = rig_rate(1, 60);
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = false, .counters = &c,
+                                     .n_counters = 1};
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &x.wait, rig_on_admitted);
+    rig_turn_until(r, &x.came);
+    assert_int_equal(x.answer.verdict, DM_ADMIT_YES);
+    assert_int_equal(rig_admit(r, "ann", "t", &c, 1).count[0], 1);
+}
+
+static void revoked_token_is_told_before_limits(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask c = rig_rate(0, 60);
+    rig_revoke(r, "ann", "t1", ((dm_time)RIG_START + 100) * DM_SEC);
+    assert_int_equal(rig_admit(r, "ann", "t1", &c, 1).verdict, DM_ADMIT_REVOKED);
+    assert_int_equal(rig_admit(r, "ann", "t2", &c, 1).verdict, DM_ADMIT_OVER);
+    assert_int_equal(rig_admit(r, "bob", "t1", &c, 1).verdict, DM_ADMIT_OVER);
+    assert_true(rig_is_revoked(r, "ann", "t1"));
+    assert_false(rig_is_revoked(r, "ann", "t2"));
+    rig_step(r, 100 * DM_SEC); /* the token's life is over, so is the entry's */
+    assert_int_equal(rig_admit(r, "ann", "t1", &c, 1).verdict, DM_ADMIT_OVER);
+}
+
+static void revoke_all_lasts_until_taken_back(void **state)
+{
+    struct live_rig *r = *state;
+    struct token_call c = {.subject = "ann"};
+    rig_revoke(r, "ann", "", 0);
+    rig_step(r, 1000000 * DM_SEC);
+    assert_int_equal(rig_admit(r, "ann", "any", NULL, 0).verdict, DM_ADMIT_REVOKED);
+    assert_true(rig_is_revoked(r, "ann", "other"));
+    assert_int_equal(rig_admit(r, "an", "any", NULL, 0).verdict, DM_ADMIT_YES);
+    rig_call(r, rig_run_unrevoke, &c);
+    assert_int_equal(c.code, DM_OK);
+    assert_int_equal(rig_admit(r, "ann", "any", NULL, 0).verdict, DM_ADMIT_YES);
+    rig_call(r, rig_run_unrevoke, &c); /* nothing to take back: fine */
+    assert_int_equal(c.code, DM_OK);
+}
+
+static void caller_without_token_is_not_asked_for_revocation(void **state)
+{
+    struct live_rig *r = *state;
+    assert_int_equal(rig_admit(r, "", "", NULL, 0).verdict, DM_ADMIT_YES);
+}
+
+static void names_too_long_for_a_key_are_never_admitted(void **state)
+{
+    struct live_rig *r = *state;
+    char name[1001];
+    memset(name, 'x', sizeof name);
+    name[1000] = '\0';
+    assert_int_equal(rig_admit(r, name, "t", NULL, 0).verdict, DM_ADMIT_REVOKED);
+    assert_int_equal(rig_admit(r, "ann", name, NULL, 0).verdict, DM_ADMIT_REVOKED);
+    assert_true(rig_is_revoked(r, name, "t"));
+    struct token_call c = {.subject = name};
+    rig_call(r, rig_run_revoke, &c);
+    assert_int_equal(c.code, DM_INVALID);
+    dm_live_add_bandwidth(r->live, dm_view_of(name), 60, 1);
+}
+
+static void cleared_counters_leave_revocations_and_bandwidth(void **state)
+{
+    struct live_rig *r = *state;
+    const struct dm_counter_ask spent[] = {rig_rate(1, 60), rig_throttle(1, 1, 0)},
+                                used = rig_bandwidth(10, 1);
+    enum dm_code code = DM_BUG;
+    rig_revoke(r, "bob", "", 0);
+    assert_int_equal(rig_admit(r, "ann", "t", spent, 2).verdict, DM_ADMIT_YES);
+    dm_live_add_bandwidth(r->live, DM_LIT("ann"), 3600, 10);
+    assert_int_equal(rig_admit(r, "ann", "t", spent, 2).verdict, DM_ADMIT_OVER);
+    for (int i = 1; i <= 3; i++)
+        rig_assert_hit(r, "1.2.3.4", DM_OK, i, 60);
+    rig_call(r, rig_run_clear, &code);
+    assert_int_equal(code, DM_OK);
+    assert_int_equal(rig_admit(r, "ann", "t", spent, 2).verdict, DM_ADMIT_YES);
+    assert_int_equal(rig_admit(r, "ann", "t", &used, 1).verdict, DM_ADMIT_OVER);
+    assert_int_equal(rig_admit(r, "bob", "t", NULL, 0).verdict, DM_ADMIT_REVOKED);
+    rig_assert_hit(r, "1.2.3.4", DM_OK, 1, 60);
+}
+
+static void attempts_slide_out_of_their_window(void **state)
+{
+    struct live_rig *r = *state;
+    rig_assert_hit(r, "1.2.3.4", DM_OK, 1, 60);
+    rig_step(r, 20 * DM_SEC);
+    rig_assert_hit(r, "1.2.3.4", DM_OK, 2, 40);
+    rig_assert_hit(r, "1.2.3.4", DM_OK, 3, 40);
+    rig_assert_hit(r, "1.2.3.4", DM_LIMIT, 3, 40);
+    rig_assert_hit(r, "1.2.3.5", DM_OK, 1, 60);
+    rig_step(r, 39 * DM_SEC + 1);
+    rig_assert_hit(r, "1.2.3.4", DM_LIMIT, 3, 1);
+    rig_step(r, DM_SEC);
+    rig_assert_hit(r, "1.2.3.4", DM_OK, 3,
+                   20); /* the first has gone, the refused ones never counted */
+    rig_assert_hit(r, "1.2.3.4", DM_LIMIT, 3, 20);
+}
+
+static void cancelled_ask_gets_no_answer(void **state)
+{
+    struct live_rig *r = *state;
+    struct admitted x = {.times = 0}, y = {.times = 0};
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &x.wait, rig_on_admitted);
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &y.wait, rig_on_admitted);
+    dm_live_cancel(r->live, &x.wait);
+    assert_false(x.wait.pending);
+    dm_live_cancel(r->live, &x.wait); /* twice is fine */
+    rig_turn_until(r, &y.came);
+    assert_int_equal(x.times, 0);
+    (void)rig_admit(r, "ann", "t", NULL, 0);
+    assert_int_equal(x.times, 0);
+    x.times = 0;
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &x.wait,
+                      rig_on_admitted); /* the wait can be used again */
+    rig_turn_until(r, &x.came);
+    assert_int_equal(x.times, 1);
+}
+
+struct chained {
+    struct live_rig *rig;
+    struct admitted last;
+    struct dm_live_wait wait;
+    int left;
+    int inside;
+};
+
+static void on_chained(struct dm_live_wait *w, const struct dm_admit_answer *a)
+{
+    struct chained *c = DM_CONTAINER_OF(w, struct chained, wait);
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
+    assert_int_equal(a->verdict, DM_ADMIT_YES);
+    assert_int_equal(c->inside, 0);
+    c->inside++;
+    if (--c->left > 0)
+        dm_live_ask_admit(c->rig->live, &ask, DM_NEVER, w, on_chained);
+    else
+        dm_live_ask_admit(c->rig->live, &ask, DM_NEVER, &c->last.wait, rig_on_admitted);
+    c->inside--;
+}
+
+static void callback_may_ask_again_with_the_same_wait(void **state)
+{
+    struct live_rig *r = *state;
+    struct chained c = {.rig = r, .left = 20};
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
+    dm_live_ask_admit(r->live, &ask, DM_NEVER, &c.wait, on_chained);
+    rig_turn_until(r, &c.last.came);
+    assert_int_equal(c.left, 0);
+}
+
+static void published_object_is_read_until_deleted(void **state)
+{
+    struct live_rig *r = *state;
+    const dm_view names[][2] = {{DM_LIT("user"), DM_LIT("ann")},
+                                {DM_LIT("subscription"), DM_LIT("ann")},
+                                {DM_LIT("user"), DM_LIT("bob")}};
+    uint64_t first = rig_publish(r, "user", "ann", "{\"v\":1}");
+    uint64_t second = rig_publish(r, "subscription", "ann", "{\"s\":1}");
+    assert_true(first > 0 && second > first);
+    struct got g = rig_get(r, names, 3);
+    assert_int_equal(g.code[0], DM_OK);
+    assert_string_equal(g.bytes[0], "{\"v\":1}");
+    assert_int_equal(g.generation[0], first);
+    assert_string_equal(g.bytes[1], "{\"s\":1}");
+    assert_int_equal(g.generation[1], second);
+    assert_int_equal(g.code[2], DM_NOT_FOUND);
+    (void)rig_publish(r, "user", "ann", "{\"v\":2}");
+    assert_string_equal(rig_get(r, names, 1).bytes[0], "{\"v\":2}");
+    (void)rig_publish(r, "user", "ann", NULL);
+    assert_int_equal(rig_get(r, names, 1).code[0], DM_NOT_FOUND);
+}
+
+static void objects_with_no_or_too_long_a_name_are_refused(void **state)
+{
+    struct live_rig *r = *state;
+    char name[1001];
+    memset(name, 'x', sizeof name);
+    name[1000] = '\0';
+    const struct dm_live_change faulty[] = {{DM_LIT(""), DM_LIT("a"), DM_LIT("{}")},
+                                            {DM_LIT("user"), DM_LIT(""), DM_LIT("{}")},
+                                            {DM_LIT("user"), dm_view_of(name), DM_LIT("{}")}};
+    for (size_t i = 0; i < DM_COUNT_OF(faulty); i++) {
+        struct change_call c = {.changes = &faulty[i], .n = 1};
+        rig_call(r, rig_run_publish, &c);
+        assert_int_equal(c.code, DM_INVALID);
+    }
+    const dm_view names[][2] = {{DM_LIT("user"), dm_view_of(name)}};
+    assert_int_equal(rig_get(r, names, 1).code[0], DM_NOT_FOUND);
+}
+
+static void subscriber_hears_first_of_everything_even_of_nothing(void **state)
+{
+    struct live_rig *r = *state;
+    struct heard empty = {.subscriber = {.on_change = rig_on_change}},
+                 late = {.subscriber = {.on_change = rig_on_change}};
+    dm_live_subscribe(r->live, &empty.subscriber);
+    assert_int_equal(empty.n, 0);
+    rig_hear(r, &empty);
+    assert_int_equal(empty.n, 1);
+    assert_int_equal(empty.n_changes[0], 0);
+    (void)rig_publish(r, "api", "1", "{}");
+    (void)rig_publish(r, "user", "ann", "{}");
+    (void)rig_publish(r, "api", "2", "{}");
+    uint64_t last = rig_publish(r, "api", "1", NULL);
+    dm_live_subscribe(r->live, &late.subscriber);
+    rig_hear(r, &late);
+    assert_int_equal(late.n, 1);
+    assert_string_equal(late.text[0], "api/2={} "); /* neither users nor what was deleted */
+    assert_int_equal(late.generations[0], last);
+    dm_live_unsubscribe(&empty.subscriber);
+    dm_live_unsubscribe(&late.subscriber);
+}
+
+static void subscriber_hears_every_generation_in_order(void **state)
+{
+    struct live_rig *r = *state;
+    struct heard h = {.subscriber = {.on_change = rig_on_change, .on_revoked = rig_on_revoked}};
+    char bytes[] = "{\"v\":1}";
+    const struct dm_live_change pair[] = {{DM_LIT("api"), DM_LIT("1"), dm_view_of(bytes)},
+                                          {DM_LIT("user"), DM_LIT("ann"), DM_VIEW_NONE}};
+    struct change_call c = {.changes = pair, .n = 2};
+    dm_live_subscribe(r->live, &h.subscriber);
+    rig_hear(r, &h);
+    rig_call(r, rig_run_publish, &c);
+    assert_int_equal(c.code, DM_OK);
+    bytes[5] = '9'; /* the change was copied */
+    uint64_t second = rig_publish(r, "api", "1", "{\"v\":2}");
+    while (h.n < 3)
+        rig_hear(r, &h);
+    assert_string_equal(h.text[1], "api/1={\"v\":1} user/ann=- ");
+    assert_int_equal(h.generations[1], c.generation);
+    assert_string_equal(h.text[2], "api/1={\"v\":2} ");
+    assert_int_equal(h.generations[2], second);
+    atomic_store(&h.came, false);
+    rig_revoke(r, "ann", "", 0);
+    if (h.revoked[0] == '\0')
+        rig_hear(r, &h);
+    assert_string_equal(h.revoked, "ann");
+    dm_live_unsubscribe(&h.subscriber);
+    (void)rig_publish(r, "api", "1", NULL);
+    (void)rig_admit(r, "x", "t", NULL, 0);
+    assert_int_equal(h.n, 3);
+}
+
+static void subscriber_may_unsubscribe_itself_and_others_when_called(void **state)
+{
+    struct live_rig *r = *state;
+    struct heard a = {.subscriber = {.on_change = rig_on_change}},
+                 b = {.subscriber = {.on_change = rig_on_change}};
+    dm_live_subscribe(r->live, &a.subscriber);
+    dm_live_subscribe(r->live, &b.subscriber);
+    rig_hear(r, &a);
+    rig_hear(r, &b);
+    a.drop = &b.subscriber;
+    (void)rig_publish(r, "api", "1", "{}");
+    while (a.n < 2)
+        rig_hear(r, &a);
+    assert_int_equal(b.n, 1);
+    a.drop = &a.subscriber;
+    (void)rig_publish(r, "api", "2", "{}");
+    while (a.n < 3)
+        rig_hear(r, &a);
+    (void)rig_publish(r, "api", "3", "{}");
+    (void)rig_admit(r, "x", "t", NULL, 0);
+    assert_int_equal(a.n, 3);
+}
+
+static void unsubscribed_before_the_first_call_hears_nothing(void **state)
+{
+    struct live_rig *r = *state;
+    struct heard h = {.subscriber = {.on_change = rig_on_change}};
+    dm_live_subscribe(r->live, &h.subscriber);
+    dm_live_unsubscribe(&h.subscriber);
+    (void)rig_publish(r, "api", "1", "{}");
+    (void)rig_admit(r, "x", "t", NULL, 0);
+    assert_int_equal(h.n, 0);
+}
+
+static void run_ping(struct live_rig *r, void *ctx)
+{
+    *(enum dm_code *)ctx = dm_live_ping(r->admin, NULL);
+}
+
+static void ping_answers(void **state)
+{
+    enum dm_code code = DM_BUG;
+    rig_call(*state, run_ping, &code);
+    assert_int_equal(code, DM_OK);
+}
+
+int live_contract_run(const char *name, const struct live_factory *factory)
+{
+#define CONTRACT(test) cmocka_unit_test_setup_teardown(test, rig_open, rig_close)
+    const struct CMUnitTest tests[] = {
+        CONTRACT(rate_counts_up_to_its_limit),
+        CONTRACT(windows_are_cut_by_the_clock),
+        CONTRACT(throttle_refuses_over_queue_and_over_delay),
+        CONTRACT(bandwidth_is_checked_before_and_added_after),
+        CONTRACT(refused_call_spends_nothing_and_names_the_first_refusal),
+        CONTRACT(no_counting_where_the_local_verdict_refuses),
+        CONTRACT(revoked_token_is_told_before_limits),
+        CONTRACT(revoke_all_lasts_until_taken_back),
+        CONTRACT(caller_without_token_is_not_asked_for_revocation),
+        CONTRACT(names_too_long_for_a_key_are_never_admitted),
+        CONTRACT(cleared_counters_leave_revocations_and_bandwidth),
+        CONTRACT(attempts_slide_out_of_their_window),
+        CONTRACT(cancelled_ask_gets_no_answer),
+        CONTRACT(callback_may_ask_again_with_the_same_wait),
+        CONTRACT(published_object_is_read_until_deleted),
+        CONTRACT(objects_with_no_or_too_long_a_name_are_refused),
+        CONTRACT(subscriber_hears_first_of_everything_even_of_nothing),
+        CONTRACT(subscriber_hears_every_generation_in_order),
+        CONTRACT(subscriber_may_unsubscribe_itself_and_others_when_called),
+        CONTRACT(unsubscribed_before_the_first_call_hears_nothing),
+        CONTRACT(ping_answers),
+    };
+#undef CONTRACT
+    live_factory = factory;
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
