@@ -9,6 +9,9 @@ static struct dm_dump_config config_of(const struct doorman *d)
     return (struct dm_dump_config){.path = d->dump_path,
                                    .key = &d->settings->mem_encryption_key,
                                    .keep = (size_t)d->settings->mem_dump_keep,
+                                   .format = d->settings->mem_dump_format == DM_MEM_DUMP_FORMAT_DMP1
+                                                 ? DM_DUMP_DMP1
+                                                 : DM_DUMP_FERNET,
                                    .clock = &dm_clock_system};
 }
 
@@ -41,6 +44,10 @@ bool doorman_restore(struct doorman *d)
         rc = dm_dump_restore(&c, &data, &file, &created_at, &err);
     if (rc == DM_OK) {
         good = import(d, data, dm_buf_view(&file), dm_buf_view(&created_at));
+        /* Only now: a dump that could not be taken over stays where the operator put it. */
+        if (good && dm_dump_settle(&c, dm_buf_view(&file), dm_buf_view(&created_at), &err) != DM_OK)
+            DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "memory.restore.rename_failed",
+                   DM_FC("reason", err.text));
     } else if (rc == DM_NOT_FOUND) {
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Memory mode: no dump, fresh start");
     } else {
