@@ -83,7 +83,8 @@ static dm_view build_head(struct dm_exchange *x)
         if (passes_up(x, &x->head.fields.items[i]))
             add_line(&b, x->head.fields.items[i].name, x->head.fields.items[i].value);
     add_line(&b, dm_header_name(DM_HDR_X_DOORMAN_PEER), peer_text(x, text));
-    add_line(&b, dm_header_name(DM_HDR_X_DOORMAN_SCHEME), x->scheme_https ? DM_LIT("https") : DM_LIT("http"));
+    add_line(&b, dm_header_name(DM_HDR_X_DOORMAN_SCHEME),
+             x->scheme_https ? DM_LIT("https") : DM_LIT("http"));
     add_line(&b, dm_header_name(DM_HDR_X_DOORMAN_INTERNAL_REQUEST_ID), x->request_id);
     dm_view head = dm_buf_ok(&b) ? dm_arena_copy(x->arena, dm_buf_view(&b)) : DM_VIEW_NONE;
     dm_buf_done(&b);
@@ -101,7 +102,8 @@ static uint64_t body_limit(const struct dm_exchange *x)
 {
     if (x->settings->disable_body_size_limit)
         return UINT64_MAX;
-    return (uint64_t)(is_multipart(x) ? x->settings->max_multipart_size_bytes : x->settings->max_body_size_bytes);
+    return (uint64_t)(is_multipart(x) ? x->settings->max_multipart_size_bytes
+                                      : x->settings->max_body_size_bytes);
 }
 
 static int64_t body_length(const struct dm_exchange *x)
@@ -157,7 +159,8 @@ static void on_head(struct dm_http_call *c, void *ctx, const struct dm_http_answ
     struct passage *p = ctx;
     struct dm_fields fields = {0};
     if (dm_fields_get_name(h->fields, DM_LIT(DM_ADMIN_HANDLED)).ptr == NULL) {
-        DM_LOG(DM_LOG_ERROR, p->x->request_id, "admin server refused a request", DM_FI("status", h->status));
+        DM_LOG(DM_LOG_ERROR, p->x->request_id, "admin server refused a request",
+               DM_FI("status", h->status));
         fail(p, ERR_INTERNAL, DM_LIT("admin"));
         return;
     }
@@ -225,12 +228,16 @@ static void on_done(struct dm_exchange *x)
 static const struct dm_exchange_handler from_client = {
     .on_body = on_body, .on_room = on_exchange_room, .on_gone = on_gone, .on_done = on_done};
 
-static struct dm_http_ask build_ask(const struct dm_admin_door *d, struct dm_exchange *x, dm_view head)
+static struct dm_http_ask build_ask(const struct dm_admin_door *d, struct dm_exchange *x,
+                                    dm_view head)
 {
     dm_view path = dm_view_of(d->socket_path);
     return (struct dm_http_ask){
         .server = {.key = path, .unix_path = path},
-        .timeouts = {.connect = d->timeout, .read = d->timeout, .write = d->timeout, .pool = d->timeout},
+        .timeouts = {.connect = d->timeout,
+                     .read = d->timeout,
+                     .write = d->timeout,
+                     .pool = d->timeout},
         .head = head,
         .head_method = dm_view_eq(x->head.method, DM_LIT("HEAD")),
         .body_length = body_length(x),
@@ -250,7 +257,8 @@ void dm_admin_door_serve(struct dm_admin_door *d, struct dm_exchange *x)
     x->server = p;
     x->handler = &from_client;
     dm_exchange_limit_body(x, body_limit(x));
-    if (x->head.has_length && x->head.length > body_limit(x)) { /* before a thread is taken for it */
+    if (x->head.has_length && x->head.length > body_limit(x)) {
+        /* before a thread is taken for it */
         dm_exchange_refuse(x, ERR_BODY_TOO_LARGE, DM_LIT("body_limit"));
         return;
     }

@@ -1,7 +1,7 @@
-/* The passage from the front door to the admin server: proxies an exchange over the Unix socket, byte for
- * byte, adding the internal headers. One connection per request: a kept one would hold a thread of the admin
- * server while it idles. Give it a client of its own, or slow handlers eat the upstreams' share of the pool.
- * Loop thread only. */
+/* The passage from the front door to the admin server: proxies an exchange over the Unix socket,
+ * byte for byte, adding the internal headers. One connection per request: a kept one would hold a
+ * thread of the admin server while it idles. Give it a client of its own, or slow handlers eat the
+ * upstreams' share of the pool. Loop thread only. */
 #pragma once
 
 #include "io/exchange.h"

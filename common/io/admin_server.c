@@ -17,13 +17,13 @@
 
 enum {
     DEFAULT_MAX_HEAD = 32768,
-    /* libmicrohttpd keeps a head, its tables and the answer's head in one pool; what is not touched is not
-     * resident. */
+    /* libmicrohttpd keeps a head, its tables and the answer's head in one pool; what is not touched
+     * is not resident. */
     POOL_PER_HEAD = 2,
     POOL_EXTRA = 32768,
     SPARE_CONNECTIONS = 64, /* ended ones that libmicrohttpd has not counted off yet */
     ACCEPT_RETRY_MS = 50,
-    STACK_SIZE = 1 << 20,   /* handlers encode nested JSON; untouched pages cost nothing */
+    STACK_SIZE = 1 << 20, /* handlers encode nested JSON; untouched pages cost nothing */
     ARENA_CHUNK = 16384,
     ARENA_KEEP = 2,
     ARENA_MAX = 16 << 20,   /* of one request: the largest list of the API, with room to spare */
@@ -47,8 +47,8 @@ struct dm_admin_server {
     struct dm_admin_server_config config;
     struct MHD_Daemon *daemon;
     char *path;
-    /* Accepting is ours: libmicrohttpd closes what comes over its limit of connections instead of leaving it
-     * in the backlog. */
+    /* Accepting is ours: libmicrohttpd closes what comes over its limit of connections instead of
+     * leaving it in the backlog. */
     int listener;
     pthread_t acceptor;
     sem_t places;
@@ -88,7 +88,8 @@ static void call_give(struct dm_admin_server *s, struct call *c)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* libmicrohttpd decodes the URL it gives to the handler; this is the only place that sees it as it came. */
+/* libmicrohttpd decodes the URL it gives to the handler; this is the only place that sees it as it
+ * came. */
 static void *on_target(void *ctx, const char *uri, struct MHD_Connection *connection)
 {
     (void)connection;
@@ -127,12 +128,13 @@ static bool take_internal(struct call *c, enum dm_header_id id, dm_view value)
     }
 }
 
-static enum MHD_Result on_field(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                const char *value, size_t value_len)
+static enum MHD_Result on_field(void *ctx, enum MHD_ValueKind kind, const char *name,
+                                size_t name_len, const char *value, size_t value_len)
 {
     (void)kind;
     struct call *c = ctx;
-    dm_view n = dm_view_make(name, name_len), v = dm_view_make(value == NULL ? "" : value, value_len);
+    dm_view n = dm_view_make(name, name_len);
+    dm_view v = dm_view_make(value == NULL ? "" : value, value_len);
     enum dm_header_id id = dm_header_find(n);
     if (take_internal(c, id, v) || (dm_header_flags_of(id, n) & DM_HF_INTERNAL))
         return MHD_YES;
@@ -155,8 +157,8 @@ static void begin(struct dm_admin_server *s, struct call *c, struct MHD_Connecti
     dm_buf_init(&c->body, c->limit < SIZE_MAX / 2 ? (size_t)c->limit : SIZE_MAX / 2);
 }
 
-/* Past its limit a body is read on and dropped: an answer while it comes would end the connection, and the
- * door in front cuts the endless ones. */
+/* Past its limit a body is read on and dropped: an answer while it comes would end the connection,
+ * and the door in front cuts the endless ones. */
 static void take_body(struct call *c, const char *bytes, size_t len)
 {
     if (c->too_large)
@@ -181,7 +183,8 @@ static void refuse(struct call *c, enum dm_err err)
                         DM_LIT("application/json"));
     dm_buf_addf(out, "{\"error_code\":\"%.*s\",\"error_message\":\"", DM_FMT(info->code));
     if (err == ERR_BODY_TOO_LARGE)
-        dm_buf_addf(out, "Request entity too large (max: %llu bytes)", (unsigned long long)c->limit);
+        dm_buf_addf(out, "Request entity too large (max: %llu bytes)",
+                    (unsigned long long)c->limit);
     else
         dm_buf_add(out, info->sentence);
     dm_buf_add(out, DM_LIT("\"}"));
@@ -189,9 +192,11 @@ static void refuse(struct call *c, enum dm_err err)
 
 static void add_field(struct call *c, struct MHD_Response *r, const struct dm_field_line *line)
 {
-    if (dm_header_flags(dm_header_find(line->name)) & DM_HF_HOP) /* whatever id the handler gave it */
+    /* by name, whatever id the handler gave it */
+    if (dm_header_flags(dm_header_find(line->name)) & DM_HF_HOP)
         return;
-    const char *name = dm_arena_text(&c->arena, line->name), *value = dm_arena_text(&c->arena, line->value);
+    const char *name = dm_arena_text(&c->arena, line->name);
+    const char *value = dm_arena_text(&c->arena, line->value);
     if (name == NULL || value == NULL || MHD_add_response_header(r, name, value) != MHD_YES)
         DM_LOG(DM_LOG_WARNING, c->rq.request_id, "answer field refused", DM_F("field", line->name));
 }
@@ -200,8 +205,8 @@ static enum MHD_Result send_answer(struct call *c, struct MHD_Connection *connec
 {
     dm_view body = dm_buf_view(&c->rs.body);
     /* The bytes stay in the call, which outlives the response (on_completed). */
-    struct MHD_Response *r =
-        MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.ptr, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *r = MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.ptr,
+                                                             MHD_RESPMEM_PERSISTENT);
     if (r == NULL)
         return MHD_NO;
     for (size_t i = 0; i < c->rs.fields.count; i++)
@@ -229,13 +234,14 @@ static void run_handler(struct dm_admin_server *s, struct call *c)
     bool whole = dm_buf_ok(&c->rs.body) && c->rs.status >= 200 && c->rs.status <= 599;
     if (whole)
         return;
-    DM_LOG(DM_LOG_ERROR, c->rq.request_id, "admin handler left no answer", DM_FI("status", c->rs.status));
+    DM_LOG(DM_LOG_ERROR, c->rq.request_id, "admin handler left no answer",
+           DM_FI("status", c->rs.status));
     refuse(c, ERR_UNEXPECTED);
 }
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
-                                  const char *method, const char *version, const char *bytes, size_t *len,
-                                  void **request)
+                                  const char *method, const char *version, const char *bytes,
+                                  size_t *len, void **request)
 {
     (void)url;
     (void)version;
@@ -263,7 +269,8 @@ static enum dm_code listen_on(const char *path, int *ret_fd, struct dm_error *er
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
     if (len >= sizeof a.sun_path)
-        return DM_FAIL(err, DM_INVALID, ERR_INTERNAL, "could not listen on \"%s\": path over %zu bytes", path,
+        return DM_FAIL(err, DM_INVALID, ERR_INTERNAL,
+                       "could not listen on \"%s\": path over %zu bytes", path,
                        sizeof a.sun_path - 1);
     memcpy(a.sun_path, path, len + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -275,8 +282,8 @@ static enum dm_code listen_on(const char *path, int *ret_fd, struct dm_error *er
         }
         (void)unlink(path);
     }
-    enum dm_code rc = DM_FAIL(err, DM_UNAVAILABLE, ERR_INTERNAL, "could not listen on \"%s\": %s", path,
-                              strerror(errno));
+    enum dm_code rc = DM_FAIL(err, DM_UNAVAILABLE, ERR_INTERNAL, "could not listen on \"%s\": %s",
+                              path, strerror(errno));
     if (fd >= 0)
         (void)close(fd);
     return rc;
@@ -302,7 +309,8 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
 static void hand_over(struct dm_admin_server *s, int fd)
 {
     static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
-    if (MHD_add_connection(s->daemon, fd, (const struct sockaddr *)&nobody, sizeof nobody) != MHD_YES)
+    const struct sockaddr *from = (const struct sockaddr *)&nobody;
+    if (MHD_add_connection(s->daemon, fd, from, sizeof nobody) != MHD_YES)
         sem_post(&s->places); /* refused and closed: no memory for it */
 }
 
@@ -312,7 +320,8 @@ static int accept_one(struct dm_admin_server *s)
         int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
             return fd;
-        /* No descriptor left: the connection stays in the backlog, and asking at once would only spin. */
+        /* No descriptor left: the connection stays in the backlog, and asking at once would only
+         * spin. */
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             (void)poll(NULL, 0, ACCEPT_RETRY_MS);
     }
@@ -336,21 +345,23 @@ static struct MHD_Daemon *start_daemon(struct dm_admin_server *s)
 {
     const struct dm_admin_server_config *c = &s->config;
     size_t max_head = c->max_head > 0 ? c->max_head : DEFAULT_MAX_HEAD;
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
-                     MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
+                     MHD_USE_POLL | MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG |
                      MHD_USE_SUPPRESS_DATE_NO_CLOCK;
-    /* No connection timeout: it would cut the answer of a handler that takes longer; the door has its own. */
+    /* No connection timeout: it would cut the answer of a handler that takes longer; the door has
+     * its own. */
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)(c->max_threads + SPARE_CONNECTIONS), NULL},
-        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)(POOL_PER_HEAD * max_head + POOL_EXTRA), NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)(POOL_PER_HEAD * max_head + POOL_EXTRA),
+         NULL},
         {MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, NULL},
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_target, s},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, s},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, s},
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                            MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log,
+                            NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 static void server_free(struct dm_admin_server *s)
@@ -369,8 +380,8 @@ static void server_free(struct dm_admin_server *s)
     dm_mem_free(s);
 }
 
-enum dm_code dm_admin_server_start(const struct dm_admin_server_config *c, struct dm_admin_server **ret,
-                                   struct dm_error *err)
+enum dm_code dm_admin_server_start(const struct dm_admin_server_config *c,
+                                   struct dm_admin_server **ret, struct dm_error *err)
 {
     DM_REQUIRE(c->max_threads > 0 && c->handle != NULL && c->body_limit != NULL);
     int fd = -1;
@@ -388,7 +399,8 @@ enum dm_code dm_admin_server_start(const struct dm_admin_server_config *c, struc
         if (s->daemon != NULL)
             MHD_stop_daemon(s->daemon);
         server_free(s);
-        return DM_FAIL(err, DM_UNAVAILABLE, ERR_INTERNAL, "could not start the admin server's threads");
+        return DM_FAIL(err, DM_UNAVAILABLE, ERR_INTERNAL,
+                       "could not start the admin server's threads");
     }
     *ret = s;
     return DM_OK;

@@ -143,8 +143,8 @@ void dm_http_call_lost(struct dm_http_call *c, const char *why)
     struct dm_http_connection *n = c->connection;
     bool untouched = !c->info.sent_any;
     bool whole = !c->streams || c->pushed == 0;
-    bool again = n->used && !dm_http_response_started(c->answer) && !c->fresh_only &&
-                 whole && (untouched || c->ask.safe_to_resend);
+    bool again = n->used && !dm_http_response_started(c->answer) && !c->fresh_only && whole &&
+                 (untouched || c->ask.safe_to_resend);
     if (!again) {
         dm_http_call_finish(c, DM_HTTP_UNREACHABLE, why);
         return;
@@ -295,11 +295,12 @@ static void metrics_init(struct dm_http_client *c)
                                 "Upstream time-outs, also when a retry follows.", NULL, 0);
 }
 
-enum dm_code dm_http_client_new(const struct dm_http_client_config *config, struct dm_http_client **ret,
-                                struct dm_error *err)
+enum dm_code dm_http_client_new(const struct dm_http_client_config *config,
+                                struct dm_http_client **ret, struct dm_error *err)
 {
     if (config->max_connections == 0 || config->max_head == 0)
-        return DM_FAIL(err, DM_INVALID, ERR_INTERNAL, "upstream client without connections or head");
+        return DM_FAIL(err, DM_INVALID, ERR_INTERNAL,
+                       "upstream client without connections or head");
     struct dm_http_client *c = DM_NEW(struct dm_http_client);
     c->config = *config;
     c->loop = config->loop;

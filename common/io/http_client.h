@@ -1,9 +1,10 @@
-/* HTTP/1.1 towards upstreams on the worker's loop: keep-alive pool per server, TCP and Unix sockets,
- * asynchronous resolver, connect/read/write/pool/total deadlines, streaming both ways with bounded
- * buffers. One call is one attempt: retries, balance and breakers are the gateway's. Loop thread only.
+/* HTTP/1.1 towards upstreams on the worker's loop: keep-alive pool per server, TCP and Unix
+ * sockets, asynchronous resolver, connect/read/write/pool/total deadlines, streaming both ways with
+ * bounded buffers. One call is one attempt: retries, balance and breakers are the gateway's. Loop
+ * thread only.
  *
- * Life of a call: ask -> [on_room for body bytes] -> on_head -> on_body* -> exactly one on_end. Callbacks
- * never run inside dm_http_ask itself. After on_end, or dm_http_cancel, the call is gone. */
+ * Life of a call: ask -> [on_room for body bytes] -> on_head -> on_body* -> exactly one on_end.
+ * Callbacks never run inside dm_http_ask itself. After on_end, or dm_http_cancel, it is gone. */
 #pragma once
 
 #include "base/arena.h"
@@ -12,11 +13,12 @@
 struct dm_http_client;
 struct dm_http_call;
 
-struct dm_http_server { /* where to: views live as long as the call, as do head and body of the ask */
-    dm_view key;        /* pool name: "host:port" or the socket's path */
+/* Where to. The views live as long as the call, as do head and body of the ask. */
+struct dm_http_server {
+    dm_view key; /* pool name: "host:port" or the socket's path */
     dm_view host;
     uint16_t port;
-    dm_view unix_path;  /* non-empty: instead of host and port */
+    dm_view unix_path; /* non-empty: instead of host and port */
 };
 
 struct dm_http_timeouts {
@@ -26,13 +28,15 @@ struct dm_http_timeouts {
 struct dm_http_ask {
     struct dm_http_server server;
     struct dm_http_timeouts timeouts;
-    dm_view head;        /* request line and fields, ready bytes, without framing fields and final CRLF;
-                            borrowed for the call */
-    bool head_method;    /* HEAD: the answer has no body */
-    bool safe_to_resend; /* may be sent again by us on a kept connection that died before any answer byte */
+    /* Request line and fields, ready bytes, without framing fields and final CRLF. */
+    dm_view head;
+    bool head_method; /* HEAD: the answer has no body */
+    /* May be sent again by us when a kept connection died before any byte of the answer. */
+    bool safe_to_resend;
     int64_t body_length; /* 0 none, > 0 known, DM_LENGTH_UNKNOWN chunked */
-    dm_view body;        /* whole body at hand (length == body_length): sent by us, no on_room; else empty */
-    bool no_reuse;       /* fresh connection, closed afterwards */
+    /* Whole body at hand (length == body_length): sent by us, no on_room; else empty. */
+    dm_view body;
+    bool no_reuse; /* fresh connection, closed afterwards */
 };
 
 struct dm_http_answer_head {
@@ -43,9 +47,9 @@ struct dm_http_answer_head {
 };
 
 enum dm_http_end {
-    DM_HTTP_COMPLETE = 0,    /* answer read to its end */
-    DM_HTTP_UNREACHABLE,     /* resolve or connect failed, reset, closed before or inside the answer */
-    DM_HTTP_BROKEN,          /* not HTTP, two lengths, endless head, bad chunk: connection never reused */
+    DM_HTTP_COMPLETE = 0, /* answer read to its end */
+    DM_HTTP_UNREACHABLE,  /* resolve or connect failed, reset, closed before or inside the answer */
+    DM_HTTP_BROKEN, /* not HTTP, two lengths, endless head, bad chunk: connection never reused */
     DM_HTTP_CONNECT_TIMEOUT,
     DM_HTTP_READ_TIMEOUT,
     DM_HTTP_WRITE_TIMEOUT,
@@ -55,16 +59,17 @@ enum dm_http_end {
 
 struct dm_http_end_info {
     enum dm_http_end end;
-    bool sent_any;     /* a byte of the request reached a socket (R5) */
-    bool got_head;     /* on_head was given */
-    bool reused;       /* over a kept connection */
+    bool sent_any;        /* a byte of the request reached a socket (R5) */
+    bool got_head;        /* on_head was given */
+    bool reused;          /* over a kept connection */
     dm_time connect_took; /* 0 when reused */
-    const char *why;   /* static text for the log, "" when complete */
+    const char *why;      /* static text for the log, "" when complete */
 };
 
 struct dm_http_handler {
-    void (*on_room)(struct dm_http_call *c, void *ctx); /* body bytes may be pushed; NULL: none streams */
-    /* 1xx but 100 and 101; NULL: dropped */
+    /* Body bytes may be pushed; NULL: none streams. */
+    void (*on_room)(struct dm_http_call *c, void *ctx);
+    /* 1xx but 100 and 101; NULL: dropped. */
     void (*on_inform)(struct dm_http_call *c, void *ctx, int status, const struct dm_fields *f);
     void (*on_head)(struct dm_http_call *c, void *ctx, const struct dm_http_answer_head *h);
     /* Gives how many bytes were taken; fewer pauses reading until dm_http_resume. */
@@ -77,29 +82,31 @@ struct dm_http_client_config {
     struct dm_arena_pool *arenas; /* not used: calls keep their memory from one to the next */
     size_t max_connections, max_keepalive; /* this worker's share */
     dm_time keepalive_expiry;
-    size_t max_head;                       /* bytes of an answer's head: 32768 */
+    size_t max_head; /* bytes of an answer's head: 32768 */
     /* Sees every resolved address before it is dialled; false refuses it. NULL: all are allowed. */
     bool (*allow_address)(void *ctx, const struct dm_address *a);
     void *allow_ctx;
-    const char *dns_servers;               /* "ip:port,..." instead of the system's; NULL: the system's */
+    const char *dns_servers; /* "ip:port,..." instead of the system's; NULL: the system's */
     struct dm_metrics *metrics;
     size_t shard;
 };
 
 enum dm_code dm_http_client_new(const struct dm_http_client_config *c, struct dm_http_client **ret,
                                 struct dm_error *err) DM_MUST_USE;
-void dm_http_client_free(struct dm_http_client *c); /* ends calls that still run, without callbacks */
+/* Ends calls that still run, without callbacks. */
+void dm_http_client_free(struct dm_http_client *c);
 /* New limits for connections opened or kept from now on (settings are hot). */
 void dm_http_client_limit(struct dm_http_client *c, size_t max_connections, size_t max_keepalive,
                           dm_time keepalive_expiry);
 struct dm_http_call *dm_http_ask(struct dm_http_client *c, const struct dm_http_ask *ask,
                                  const struct dm_http_handler *h, void *ctx);
-/* Streamed request body: takes as much as its bounded buffer (DM_HTTP_BUFFER) allows; less than all means
- * wait for on_room, which does not come any more once the upstream refused the rest by an early answer.
- * Bytes leave together at the end of the turn, or when the buffer is full. */
+/* Streamed request body: takes as much as its bounded buffer (DM_HTTP_BUFFER) allows; less than all
+ * means wait for on_room, which does not come any more once the upstream refused the rest by an
+ * early answer. Bytes leave together at the end of the turn, or when the buffer is full. */
 enum { DM_HTTP_BUFFER = 64 * 1024 };
 size_t dm_http_push(struct dm_http_call *c, dm_view bytes);
 void dm_http_push_end(struct dm_http_call *c, const struct dm_fields *trailers);
 void dm_http_resume(struct dm_http_call *c); /* on_body comes again, later in this turn */
-const struct dm_fields *dm_http_trailers(struct dm_http_call *c); /* inside on_end of a complete call */
+/* Inside on_end of a complete call. */
+const struct dm_fields *dm_http_trailers(struct dm_http_call *c);
 void dm_http_cancel(struct dm_http_call *c); /* closes its connection; no callback follows */

@@ -6,8 +6,8 @@
 
 #include "base/assert.h"
 
-/* From a call to a connected socket: a kept one, a new one, or the queue for a place. The addresses of a name
- * are tried one after the other; each gets an equal share of the time that is left. */
+/* From a call to a connected socket: a kept one, a new one, or the queue for a place. The addresses
+ * of a name are tried one after the other; each gets an equal share of the time that is left. */
 
 static void attach(struct dm_http_call *c, struct dm_http_connection *n)
 {
@@ -39,7 +39,8 @@ static void connected(struct dm_http_call *c)
 static dm_time share_of_time(const struct dm_http_call *c)
 {
     dm_time left = c->dial_until - dm_loop_now(c->client->loop);
-    unsigned addresses = c->addresses.count - c->next_address + 1; /* the one being tried included */
+    /* the one being tried included */
+    unsigned addresses = c->addresses.count - c->next_address + 1;
     return left > addresses ? left / addresses : 1;
 }
 
@@ -129,14 +130,15 @@ static void dial_name(struct dm_http_call *c)
         return;
     }
     if (client->resolver == NULL) {
-        struct dm_resolver_config config = {.loop = client->loop, .servers = client->config.dns_servers};
+        struct dm_resolver_config config = {.loop = client->loop,
+                                            .servers = client->config.dns_servers};
         if (dm_resolver_new(&config, &client->resolver, NULL) != DM_OK) {
             dm_http_call_finish(c, DM_HTTP_UNREACHABLE, "no resolver");
             return;
         }
     }
-    enum dm_code rc =
-        dm_resolver_ask(client->resolver, c->ask.server.host, &c->resolve, on_resolved, &c->addresses);
+    enum dm_code rc = dm_resolver_ask(client->resolver, c->ask.server.host, &c->resolve,
+                                      on_resolved, &c->addresses);
     if (rc != DM_AGAIN)
         resolved(c, rc);
 }

@@ -1,8 +1,10 @@
-/* The insides of the upstream client, shared by http_client.c (calls), http_pool.c (connections), http_dial.c
- * (resolve and connect), http_send.c and http_receive.c. For them alone. Loop thread only.
+/* The insides of the upstream client, shared by http_client.c (calls), http_pool.c (connections),
+ * http_dial.c (resolve and connect), http_send.c and http_receive.c. For them alone. Loop thread
+ * only.
  *
- * One call is in one state and has at most one connection; a connection has at most one call. Callbacks run
- * only from events, timers and tasks, never from ask, push or resume: those leave a note and post the task. */
+ * One call is in one state and has at most one connection; a connection has at most one call.
+ * Callbacks run only from events, timers and tasks, never from ask, push or resume: those leave a
+ * note and post the task. */
 #pragma once
 
 #include "io/http_response.h"
@@ -39,11 +41,12 @@ enum dm_call_state {
     DM_CALL_WAITING, /* for a place in the pool */
     DM_CALL_DIALING, /* resolving or connecting */
     DM_CALL_RUNNING,
-    DM_CALL_ENDING,  /* verdict known, on_end comes by the task */
+    DM_CALL_ENDING, /* verdict known, on_end comes by the task */
     DM_CALL_ENDED
 };
 
-enum { DM_HTTP_FRAMING_MAX = 64 }; /* "Transfer-Encoding: chunked" or a length, and the empty line */
+/* "Transfer-Encoding: chunked" or a length, and the empty line. */
+enum { DM_HTTP_FRAMING_MAX = 64 };
 
 struct dm_http_call {
     struct dm_link link, wait_link;
@@ -95,8 +98,8 @@ struct dm_http_client {
     struct dm_loop *loop;
     struct dm_resolver *resolver; /* made when the first name is asked for */
     struct dm_map *upstreams;
-    struct dm_link calls, waiting;    /* waiting: oldest first */
-    struct dm_link idle;              /* connections, last used first */
+    struct dm_link calls, waiting; /* waiting: oldest first */
+    struct dm_link idle;           /* connections, last used first */
     size_t n_connections, n_idle;
     struct dm_timer idle_timer;
     struct dm_task waiters_task;
@@ -120,15 +123,16 @@ static inline void dm_http_call_progress(struct dm_http_call *c, dm_time after)
 }
 void dm_http_call_post(struct dm_http_call *c);
 void dm_http_call_run(struct dm_http_call *c); /* from events and tasks */
-/* A kept connection died before a byte of the answer: another try where that is safe, else the end. */
+/* A kept connection died before a byte of the answer: another try where that is safe. */
 void dm_http_call_lost(struct dm_http_call *c, const char *why);
 struct dm_http_block *dm_http_block_take(struct dm_http_client *client);
 void dm_http_block_give(struct dm_http_client *client, struct dm_http_block **b);
 void dm_http_count(struct dm_http_client *client, struct dm_metric *m, int64_t by);
 
 /* http_pool.c */
-struct dm_http_connection *dm_http_pool_take(struct dm_http_client *client, dm_view key); /* idle, or NULL */
-struct dm_http_connection *dm_http_pool_open(struct dm_http_client *client, dm_view key); /* NULL: full */
+/* An idle one, or NULL; a place for a new one, NULL when full. */
+struct dm_http_connection *dm_http_pool_take(struct dm_http_client *client, dm_view key);
+struct dm_http_connection *dm_http_pool_open(struct dm_http_client *client, dm_view key);
 void dm_http_pool_keep(struct dm_http_connection *n);
 void dm_http_pool_close(struct dm_http_connection *n);
 void dm_http_pool_trim(struct dm_http_client *client); /* down to the limits */
@@ -137,7 +141,7 @@ void dm_http_pool_done(struct dm_http_client *client);
 void dm_http_connection_event(struct dm_io *io, uint32_t events);
 
 /* http_dial.c */
-/* A kept connection, a new one, or the queue: behind those who wait, unless it is this call's turn. */
+/* A kept connection, a new one, or the queue: behind those who wait, unless it is its turn. */
 void dm_http_call_start(struct dm_http_call *c, bool its_turn);
 void dm_http_dial_event(struct dm_http_call *c); /* the socket said something */
 void dm_http_dial_timeout(struct dm_http_call *c);
@@ -145,9 +149,10 @@ void dm_http_dial_done(struct dm_http_call *c); /* gives up what is asked for */
 
 /* http_send.c */
 void dm_http_send_begin(struct dm_http_call *c); /* framing lines; also before a second try */
-void dm_http_send(struct dm_http_call *c); /* no callbacks */
+void dm_http_send(struct dm_http_call *c);       /* no callbacks */
 bool dm_http_sent_all(const struct dm_http_call *c);
-void dm_http_call_wait(struct dm_http_call *c, bool progress); /* sets the deadline that is due now */
+/* Sets the deadline that is due now. */
+void dm_http_call_wait(struct dm_http_call *c, bool progress);
 void dm_http_offer_room(struct dm_http_call *c); /* on_room where due */
 
 /* http_receive.c */

@@ -5,8 +5,9 @@
 #include "base/assert.h"
 #include "base/map.h"
 
-/* Connections: opened for a call, kept between calls (last used first, so that those not needed grow old),
- * closed at their expiry, over the limits, or at the first sign of life: an idle upstream has nothing to say. */
+/* Connections: opened for a call, kept between calls (last used first, so that those not needed
+ * grow old), closed at their expiry, over the limits, or at the first sign of life: an idle
+ * upstream has nothing to say. */
 
 /* --- upstreams --- */
 
@@ -94,7 +95,8 @@ struct dm_http_connection *dm_http_pool_take(struct dm_http_client *client, dm_v
     struct dm_http_upstream *u = dm_map_get(client->upstreams, key);
     if (u == NULL || dm_list_empty(&u->idle))
         return NULL;
-    struct dm_http_connection *n = DM_CONTAINER_OF(u->idle.next, struct dm_http_connection, idle_link);
+    struct dm_http_connection *n =
+        DM_CONTAINER_OF(u->idle.next, struct dm_http_connection, idle_link);
     if (expired(n)) /* the timer of this turn comes after its events */
         return NULL;
     idle_remove(n);
@@ -120,7 +122,7 @@ struct dm_http_connection *dm_http_pool_open(struct dm_http_client *client, dm_v
     return n;
 }
 
-/* A place or a kept connection became free: whoever waits longest is served in this turn's tasks. */
+/* A place or a kept connection became free: who waits longest is served in this turn's tasks. */
 static void wake_waiters(struct dm_http_client *client)
 {
     if (!dm_list_empty(&client->waiting))

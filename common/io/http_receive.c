@@ -4,17 +4,18 @@
 
 #include "base/assert.h"
 
-/* The answer on its way in. Bytes go from the loop's scratch through the parser to the taker; when the taker
- * pauses, what was read already waits in one block and the socket is left alone, so that the upstream feels
- * the pressure. Every callback may end or cancel the call: the state is looked at after each. */
+/* The answer on its way in. Bytes go from the loop's scratch through the parser to the taker; when
+ * the taker pauses, what was read already waits in one block and the socket is left alone, so that
+ * the upstream feels the pressure. Every callback may end or cancel the call: the state is looked
+ * at after each. */
 
 enum { READS_PER_TURN = 4 }; /* 256 KB: then the other sockets of the loop */
 
 static void complete(struct dm_http_call *c, size_t surplus)
 {
     const struct dm_stream *s = &c->connection->stream;
-    /* Bytes behind the answer, or an upstream that answered before it had the whole request: whose bytes come
-     * next on this connection cannot be known. */
+    /* Bytes behind the answer, or an upstream that answered before it had the whole request: whose
+     * bytes come next on this connection cannot be known. */
     c->reusable = surplus == 0 && !c->early_answer && !c->ask.no_reuse && dm_http_sent_all(c) &&
                   dm_http_response_keep_alive(c->answer) && !s->eof_ && !s->fin_ && !s->broken_;
     dm_http_call_finish(c, DM_HTTP_COMPLETE, "");
@@ -26,7 +27,8 @@ static void give_head(struct dm_http_call *c)
     c->info.got_head = true;
     if (!dm_http_sent_all(c)) {
         c->early_answer = true;
-        /* A refusal or a farewell: the rest is not wanted (RFC 9112 §9.5). Otherwise both sides may talk. */
+        /* A refusal or a farewell: the rest is not wanted (RFC 9112 §9.5). Otherwise both sides may
+         * talk. */
         if (h->status >= 300 || !dm_http_response_keep_alive(c->answer))
             c->send_stopped = true;
     }

@@ -24,13 +24,13 @@ struct dm_http_response {
     llhttp_t parser;
     enum mode mode;
     size_t max_head;
-    size_t framing;    /* bytes in a row that are not body: head, or chunk lines and trailers */
-    uint64_t left;     /* MODE_LENGTH */
+    size_t framing; /* bytes in a row that are not body: head, or chunk lines and trailers */
+    uint64_t left;  /* MODE_LENGTH */
     unsigned interim;
     bool head_method, started, head_done, message_done;
     struct block head, trailers;
     struct dm_http_answer_head answer;
-    dm_view piece;     /* body bytes llhttp found in this call */
+    dm_view piece; /* body bytes llhttp found in this call */
     const char *why;
 };
 
@@ -212,7 +212,8 @@ static bool parse(struct dm_http_response *r, dm_view *bytes)
     }
     DM_ASSERT(used <= bytes->len);
     *bytes = dm_view_sub(*bytes, used, bytes->len);
-    DM_ASSERT(r->piece.len == 0 || r->piece.ptr + r->piece.len == bytes->ptr); /* the pause is behind it */
+    /* the pause is right behind it */
+    DM_ASSERT(r->piece.len == 0 || r->piece.ptr + r->piece.len == bytes->ptr);
     r->framing += used - r->piece.len;
     return true;
 }
@@ -238,10 +239,11 @@ static struct framing find_framing(const struct dm_fields *f)
     return found;
 }
 
-/* RFC 9112 §6.1, §6.3, without its leave to repair: two lengths, even equal ones, a length beside an
- * encoding, any encoding but plain chunked, any encoding in HTTP/1.0 are how answers get smuggled. */
-static const char *check_framing(const struct dm_http_response *r, const struct framing *f, int status,
-                                 uint64_t length)
+/* RFC 9112 §6.1, §6.3, without its leave to repair: two lengths, even equal ones, a length beside
+ * an encoding, any encoding but plain chunked, any encoding in HTTP/1.0 are how answers get
+ * smuggled. */
+static const char *check_framing(const struct dm_http_response *r, const struct framing *f,
+                                 int status, uint64_t length)
 {
     if (f->lengths > 1)
         return "two Content-Length";
@@ -264,12 +266,13 @@ static enum dm_answer_event interim_head(struct dm_http_response *r, int status)
         return bad(r, "101 without having been asked");
     if (++r->interim > DM_ANSWER_INTERIM_MAX)
         return bad(r, "too many interim answers");
-    r->answer = (struct dm_http_answer_head){.status = status, .fields = &r->head.fields, .bodyless = true};
+    r->answer =
+        (struct dm_http_answer_head){.status = status, .fields = &r->head.fields, .bodyless = true};
     return status == 100 ? DM_ANSWER_MORE : DM_ANSWER_INFORM;
 }
 
-static enum dm_answer_event final_head(struct dm_http_response *r, int status, const struct framing *f,
-                                       uint64_t length)
+static enum dm_answer_event final_head(struct dm_http_response *r, int status,
+                                       const struct framing *f, uint64_t length)
 {
     bool bodyless = r->head_method || status == 204 || status == 304;
     r->answer = (struct dm_http_answer_head){
@@ -311,7 +314,7 @@ static enum dm_answer_event head_complete(struct dm_http_response *r)
 static enum dm_answer_event next_of_head(struct dm_http_response *r, dm_view *bytes)
 {
     while (bytes->len > 0) {
-        /* llhttp skips empty lines in front of a status line: after a kept answer they are its tail */
+        /* llhttp skips empty lines before a status line; after a kept answer they are its tail */
         if (r->framing == 0 && bytes->ptr[0] != 'H')
             return bad(r, "not a status line");
         if (!parse(r, bytes))
@@ -328,7 +331,8 @@ static enum dm_answer_event next_of_head(struct dm_http_response *r, dm_view *by
     return DM_ANSWER_MORE;
 }
 
-static enum dm_answer_event give(struct dm_http_response *r, dm_view *bytes, size_t len, dm_view *ret_body)
+static enum dm_answer_event give(struct dm_http_response *r, dm_view *bytes, size_t len,
+                                 dm_view *ret_body)
 {
     *ret_body = dm_view_sub(*bytes, 0, len);
     *bytes = dm_view_sub(*bytes, len, bytes->len);
@@ -336,7 +340,8 @@ static enum dm_answer_event give(struct dm_http_response *r, dm_view *bytes, siz
     return DM_ANSWER_BODY;
 }
 
-static enum dm_answer_event next_of_length(struct dm_http_response *r, dm_view *bytes, dm_view *ret_body)
+static enum dm_answer_event next_of_length(struct dm_http_response *r, dm_view *bytes,
+                                           dm_view *ret_body)
 {
     if (bytes->len == 0)
         return DM_ANSWER_MORE;
@@ -347,7 +352,8 @@ static enum dm_answer_event next_of_length(struct dm_http_response *r, dm_view *
     return give(r, bytes, len, ret_body);
 }
 
-static enum dm_answer_event next_of_chunks(struct dm_http_response *r, dm_view *bytes, dm_view *ret_body)
+static enum dm_answer_event next_of_chunks(struct dm_http_response *r, dm_view *bytes,
+                                           dm_view *ret_body)
 {
     if (bytes->len == 0)
         return DM_ANSWER_MORE;
@@ -368,7 +374,8 @@ static enum dm_answer_event next_of_chunks(struct dm_http_response *r, dm_view *
     return DM_ANSWER_DONE;
 }
 
-enum dm_answer_event dm_http_response_next(struct dm_http_response *r, dm_view *bytes, dm_view *ret_body)
+enum dm_answer_event dm_http_response_next(struct dm_http_response *r, dm_view *bytes,
+                                           dm_view *ret_body)
 {
     *ret_body = DM_VIEW_NONE;
     if (bytes->len > 0)

@@ -1,7 +1,7 @@
-/* One HTTP/1.x answer, read from bytes however they are cut: llhttp with leniency off, plus the checks it
- * leaves to others (docs/upstream.md). Pulled, not called back: the reader decides when to go on, so a pause
- * is simply not asking. Memory is kept from one answer to the next: the steady state allocates nothing.
- * For io/http_*.c and the fuzz target. One thread. */
+/* One HTTP/1.x answer, read from bytes however they are cut: llhttp with leniency off, plus the
+ * checks it leaves to others (docs/upstream.md). Pulled, not called back: the reader decides when
+ * to go on, so a pause is simply not asking. Memory is kept from one answer to the next: the steady
+ * state allocates nothing. For io/http_*.c and the fuzz target. One thread. */
 #pragma once
 
 #include "io/http_client.h"
@@ -26,13 +26,15 @@ struct dm_http_response *dm_http_response_new(size_t max_head);
 void dm_http_response_free(struct dm_http_response *r);
 void dm_http_response_begin(struct dm_http_response *r, bool head_method);
 /* Cuts what it used off the front of *bytes. Call again until MORE, DONE or BAD. */
-enum dm_answer_event dm_http_response_next(struct dm_http_response *r, dm_view *bytes, dm_view *ret_body)
-    DM_MUST_USE;
-/* The peer will send no more: true when that is how this answer ends, false when it was cut short. */
+enum dm_answer_event dm_http_response_next(struct dm_http_response *r, dm_view *bytes,
+                                           dm_view *ret_body) DM_MUST_USE;
+/* The peer will send no more: true when that is how this answer ends, false when it was cut. */
 bool dm_http_response_end(struct dm_http_response *r);
 
 const struct dm_http_answer_head *dm_http_response_head(const struct dm_http_response *r);
-const struct dm_fields *dm_http_response_trailers(const struct dm_http_response *r); /* after DONE */
-bool dm_http_response_started(const struct dm_http_response *r);    /* any byte was read */
-bool dm_http_response_keep_alive(const struct dm_http_response *r); /* the peer wants to; after HEAD */
+/* After DONE. */
+const struct dm_fields *dm_http_response_trailers(const struct dm_http_response *r);
+bool dm_http_response_started(const struct dm_http_response *r); /* any byte was read */
+/* The peer wants to. After HEAD. */
+bool dm_http_response_keep_alive(const struct dm_http_response *r);
 const char *dm_http_response_why(const struct dm_http_response *r); /* static text, for logs */

@@ -5,8 +5,9 @@
 
 #include "base/assert.h"
 
-/* The request on its way out. What the asker has at hand (head, whole body) is sent from where it lies, with
- * our framing lines, in one call; only streamed bytes are copied, into one block of DM_HTTP_BUFFER. */
+/* The request on its way out. What the asker has at hand (head, whole body) is sent from where it
+ * lies, with our framing lines, in one call; only streamed bytes are copied, into one block of
+ * DM_HTTP_BUFFER. */
 
 enum {
     CHUNK_ROOM = 16, /* "FFFFFFFF\r\n" before a chunk and "\r\n" behind it */
@@ -14,7 +15,8 @@ enum {
 };
 #define LAST_CHUNK "0\r\n"
 
-/* RFC 9110 §8.6: methods whose body means something say so when there is none; some servers insist (411). */
+/* RFC 9110 §8.6: methods whose body means something say so when there is none; some servers insist
+ * (411). */
 static bool says_no_body(dm_view head)
 {
     return dm_view_starts(head, DM_LIT("POST ")) || dm_view_starts(head, DM_LIT("PUT ")) ||
@@ -58,8 +60,8 @@ bool dm_http_sent_all(const struct dm_http_call *c)
     return c->sent == at_hand(c) && block_empty(c->out) && (!c->streams || c->end_queued);
 }
 
-/* Who is waited for decides which deadline runs: the socket (write), the upstream (read), the asker (none of
- * ours). */
+/* Who is waited for decides which deadline runs: the socket (write), the upstream (read), the asker
+ * (none of ours). */
 void dm_http_call_wait(struct dm_http_call *c, bool progress)
 {
     enum dm_http_end phase = DM_HTTP_COMPLETE;
@@ -138,7 +140,8 @@ static void queue_end(struct dm_http_call *c)
     if (c->ask.body_length == DM_LENGTH_UNKNOWN) {
         size_t room = block_room(c);
         if (end_size(t) > room) {
-            if (room == sizeof c->out->bytes) /* never will have: the listener takes no such trailers */
+            /* never will have room: the listener takes no such trailers */
+            if (room == sizeof c->out->bytes)
                 c->send_failed = c->send_stopped = true;
             return;
         }

@@ -10,14 +10,15 @@
 #include "io/timer.h"
 
 enum {
-    NAME_MAX_LEN = 254,  /* RFC 1035 §2.3.4, with the dot at the end */
-    CACHE_MAX = 1024,    /* names: more than any policy holds upstreams */
+    NAME_MAX_LEN = 254, /* RFC 1035 §2.3.4, with the dot at the end */
+    CACHE_MAX = 1024,   /* names: more than any policy holds upstreams */
     QUERY_TIMEOUT_MS = 1000,
     QUERY_TRIES = 3
 };
 /* TTL 0 must not mean a query per connection; a day must not outlive a moved service. */
 static const dm_time TTL_MIN = 1 * DM_SEC, TTL_MAX = 300 * DM_SEC;
-/* Short: a name that is created now is usable now, and a storm of calls is still one query a second. */
+/* Short: a name that is created now is usable now, and a storm of calls is still one query a
+ * second. */
 static const dm_time TTL_NEGATIVE = 1 * DM_SEC;
 
 struct watch { /* one socket of c-ares */
@@ -162,7 +163,8 @@ static bool take_node(struct dm_addresses *a, const struct ares_addrinfo_node *n
     *to = (struct dm_address){.unix_socket = false};
     if (n->ai_family == AF_INET) {
         memcpy(to->bytes, mapped, sizeof mapped);
-        memcpy(to->bytes + 12, &((const struct sockaddr_in *)(const void *)n->ai_addr)->sin_addr, 4);
+        memcpy(to->bytes + 12, &((const struct sockaddr_in *)(const void *)n->ai_addr)->sin_addr,
+               4);
     } else if (n->ai_family == AF_INET6) {
         memcpy(to->bytes, &((const struct sockaddr_in6 *)(const void *)n->ai_addr)->sin6_addr, 16);
     } else {
@@ -172,7 +174,8 @@ static bool take_node(struct dm_addresses *a, const struct ares_addrinfo_node *n
     return true;
 }
 
-static dm_time take_family(struct dm_addresses *a, const struct ares_addrinfo *info, int family, dm_time ttl)
+static dm_time take_family(struct dm_addresses *a, const struct ares_addrinfo *info, int family,
+                           dm_time ttl)
 {
     for (const struct ares_addrinfo_node *n = info->nodes; n != NULL; n = n->ai_next) {
         if (n->ai_family != family || a->count == DM_ADDRESSES_MAX || !take_node(a, n))
@@ -184,8 +187,8 @@ static dm_time take_family(struct dm_addresses *a, const struct ares_addrinfo *i
 }
 
 /* The addresses of one family side by side, each time beginning with the next one. */
-static void turn_family(const struct dm_addresses *from, unsigned first, unsigned count, unsigned turn,
-                        struct dm_addresses *to)
+static void turn_family(const struct dm_addresses *from, unsigned first, unsigned count,
+                        unsigned turn, struct dm_addresses *to)
 {
     for (unsigned i = 0; i < count; i++)
         to->items[to->count++] = from->items[first + (i + turn) % count];
@@ -318,8 +321,8 @@ bool dm_resolver_literal(dm_view host, struct dm_addresses *ret)
     return true;
 }
 
-enum dm_code dm_resolver_ask(struct dm_resolver *r, dm_view host, struct dm_resolve *q, dm_resolve_fn fn,
-                             struct dm_addresses *ret)
+enum dm_code dm_resolver_ask(struct dm_resolver *r, dm_view host, struct dm_resolve *q,
+                             dm_resolve_fn fn, struct dm_addresses *ret)
 {
     char name[NAME_MAX_LEN + 1];
     if (dm_resolver_literal(host, ret))

@@ -1,6 +1,7 @@
-/* Names to addresses on the loop: c-ares behind a small cache. Literals and cached names answer at once;
- * /etc/hosts comes before DNS; both families, IPv4 first, turned round by one each time so that the addresses
- * of a name share the load. A name is asked for once however many wait for it. Loop thread only. */
+/* Names to addresses on the loop: c-ares behind a small cache. Literals and cached names answer at
+ * once; /etc/hosts comes before DNS; both families, IPv4 first, turned round by one each time so
+ * that the addresses of a name share the load. A name is asked for once however many wait for it.
+ * Loop thread only. */
 #pragma once
 
 #include "base/error.h"
@@ -34,7 +35,7 @@ void dm_resolver_free(struct dm_resolver *r); /* nobody may wait any more */
 bool dm_resolver_literal(dm_view host, struct dm_addresses *ret);
 /* DM_OK: *ret filled. DM_AGAIN: q->fn will be called, from an event or a timer. Others as in q->fn;
  * DM_INVALID: not a host name. */
-enum dm_code dm_resolver_ask(struct dm_resolver *r, dm_view host, struct dm_resolve *q, dm_resolve_fn fn,
-                             struct dm_addresses *ret) DM_MUST_USE;
+enum dm_code dm_resolver_ask(struct dm_resolver *r, dm_view host, struct dm_resolve *q,
+                             dm_resolve_fn fn, struct dm_addresses *ret) DM_MUST_USE;
 void dm_resolve_init(struct dm_resolve *q);
 void dm_resolve_cancel(struct dm_resolve *q); /* twice is fine */

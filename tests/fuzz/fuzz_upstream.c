@@ -1,7 +1,7 @@
 /* layer: io */
-/* What upstreams answer: arbitrary bytes must give the same answer however they are cut, never an event out
- * of order, and no field that could become two. The first byte says whether the request was HEAD, the second
- * where the cuts are. */
+/* What upstreams answer: arbitrary bytes must give the same answer however they are cut, never an
+ * event out of order, and no field that could become two. The first byte says whether the request
+ * was HEAD, the second where the cuts are. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,8 +36,10 @@ static void tell_fields(struct dm_buf *out, const struct dm_fields *f)
 
 static void tell_head(struct told *t, const struct dm_http_answer_head *h)
 {
-    DM_REQUIRE(h->status >= 100 && h->status <= 599 && h->status != 101 && h->minor >= 0 && h->minor <= 1);
-    dm_buf_addf(&t->text, "%d/%d %lld %d\n", h->status, h->minor, (long long)h->length, h->bodyless);
+    DM_REQUIRE(h->status >= 100 && h->status <= 599 && h->status != 101 && h->minor >= 0 &&
+               h->minor <= 1);
+    dm_buf_addf(&t->text, "%d/%d %lld %d\n", h->status, h->minor, (long long)h->length,
+                h->bodyless);
     tell_fields(&t->text, h->fields);
 }
 
@@ -79,7 +81,8 @@ static void finish(struct dm_http_response *r, struct told *t)
 }
 
 /* `whole` is heard in one piece, or in pieces of 1.. bytes taken from `cuts`. */
-static void hear(struct dm_http_response *r, struct told *t, dm_view whole, bool head_method, unsigned cuts)
+static void hear(struct dm_http_response *r, struct told *t, dm_view whole, bool head_method,
+                 unsigned cuts)
 {
     *t = (struct told){.last = DM_ANSWER_MORE};
     dm_buf_init(&t->text, TEXT_MAX);
@@ -110,7 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct told one, cut;
     hear(r, &one, whole, head_method, 0);
     hear(r, &cut, whole, head_method, data[1] | 1u);
-    /* A broken answer may be found out a little earlier or later; what was told before is the same. */
+    /* A broken answer may be found out a little earlier or later; what was told before is the same.
+     */
     dm_view a = dm_buf_view(&one.text), b = dm_buf_view(&cut.text);
     DM_REQUIRE(one.last == cut.last && one.head == cut.head);
     DM_REQUIRE(one.last == DM_ANSWER_BAD || dm_view_eq(a, b));

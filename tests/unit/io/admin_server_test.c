@@ -1,4 +1,5 @@
-/* The passage to the admin part, whole: listener and door on a loop's thread, libmicrohttpd behind them. */
+/* The passage to the admin part, whole: listener and door on a loop's thread, libmicrohttpd behind
+ * them. */
 #include "io/admin_server.h"
 
 #include <arpa/inet.h>
@@ -15,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "io/admin_door.h"
@@ -40,20 +42,23 @@ struct world {
 
 /* --- the admin part --- */
 
-static void add(struct dm_admin_request *rq, struct dm_admin_response *rs, const char *name, const char *value)
+static void add(struct dm_admin_request *rq, struct dm_admin_response *rs, const char *name,
+                const char *value)
 {
-    assert_true(dm_fields_add(&rs->fields, rq->arena, DM_HDR_OTHER, dm_view_of(name), dm_view_of(value)));
+    assert_true(
+        dm_fields_add(&rs->fields, rq->arena, DM_HDR_OTHER, dm_view_of(name), dm_view_of(value)));
 }
 
 static void tell(const struct dm_admin_request *rq, struct dm_buf *out)
 {
     char peer[DM_ADDRESS_TEXT];
     size_t len = dm_address_write(&rq->peer, peer);
-    dm_buf_addf(out, "%.*s %.*s peer=%.*s https=%d id=%.*s host=%.*s body=%zu\n", DM_FMT(rq->method),
-                DM_FMT(rq->target), (int)len, peer, rq->https, DM_FMT(rq->request_id), DM_FMT(rq->host),
-                rq->body.len);
+    dm_buf_addf(out, "%.*s %.*s peer=%.*s https=%d id=%.*s host=%.*s body=%zu\n",
+                DM_FMT(rq->method), DM_FMT(rq->target), (int)len, peer, rq->https,
+                DM_FMT(rq->request_id), DM_FMT(rq->host), rq->body.len);
     for (size_t i = 0; i < rq->fields->count; i++)
-        dm_buf_addf(out, "%.*s=%.*s\n", DM_FMT(rq->fields->items[i].name), DM_FMT(rq->fields->items[i].value));
+        dm_buf_addf(out, "%.*s=%.*s\n", DM_FMT(rq->fields->items[i].name),
+                    DM_FMT(rq->fields->items[i].value));
 }
 
 static void handle(void *app, struct dm_admin_request *rq, struct dm_admin_response *rs)
@@ -139,7 +144,8 @@ static void start_front(struct world *w, dm_time timeout)
                                            .keepalive_expiry = 30 * DM_SEC,
                                            .max_head = 65536};
     assert_int_equal(dm_http_client_new(&client, &w->client, NULL), DM_OK);
-    w->door = (struct dm_admin_door){.client = w->client, .socket_path = w->path, .timeout = timeout};
+    w->door =
+        (struct dm_admin_door){.client = w->client, .socket_path = w->path, .timeout = timeout};
     w->limits = dm_listener_limits_new(100);
     struct dm_listener_config listener = {.loop = w->loop,
                                           .host = "127.0.0.1",
@@ -157,11 +163,14 @@ static void start_front(struct world *w, dm_time timeout)
 
 static void load_settings(struct world *w)
 {
-    static const char *const env[] = {"MAX_BODY_SIZE_BYTES=400000", "MAX_MULTIPART_SIZE_BYTES=600000",
-                                      "MAX_HEADER_BYTES=65536",
-                                      "JWT_SECRET_KEY=0123456789abcdef0123456789abcdef0123456789abcdef",
-                                      "DOORMAN_ADMIN_EMAIL=a@example.test",
-                                      "DOORMAN_ADMIN_PASSWORD=Correct-Horse-Battery-9", NULL};
+    static const char *const env[] = {
+        "MAX_BODY_SIZE_BYTES=400000",
+        "MAX_MULTIPART_SIZE_BYTES=600000",
+        "MAX_HEADER_BYTES=65536",
+        "JWT_SECRET_KEY=0123456789abcdef0123456789abcdef0123456789abcdef",
+        "DOORMAN_ADMIN_EMAIL=a@example.test",
+        "DOORMAN_ADMIN_PASSWORD=Correct-Horse-Battery-9",
+        NULL};
     struct dm_settings_input in = {.role = DM_ROLE_ALL, .environ_ = env, .no_files = true};
     struct dm_buf faults, warnings;
     dm_buf_init(&faults, 65536);
@@ -280,13 +289,15 @@ static void the_handler_sees_the_request_as_it_came(void **state)
     (void)state;
     struct world w;
     world_init(&w, 4, 0, 30 * DM_SEC);
-    char *answer = ask(&w,
-                       "GET /platform/a%20b/c?x=%2F&y=+ HTTP/1.1\r\nX-Request-ID: rid-1\r\nX-One: 1\r\n"
-                       "x-one: 2\r\nConnection: close, X-Gone\r\nX-Gone: z\r\nHost: h.test\r\n\r\n",
-                       "", 0);
+    char *answer =
+        ask(&w,
+            "GET /platform/a%20b/c?x=%2F&y=+ HTTP/1.1\r\nX-Request-ID: rid-1\r\nX-One: 1\r\n"
+            "x-one: 2\r\nConnection: close, X-Gone\r\nX-Gone: z\r\nHost: h.test\r\n\r\n",
+            "", 0);
     expect_status(answer, "HTTP/1.1 200 OK\r\n");
-    assert_non_null(strstr(answer, "GET /platform/a%20b/c?x=%2F&y=+ peer=127.0.0.1 https=0 id=rid-1 "
-                                   "host=h.test body=0\n"));
+    assert_non_null(strstr(answer,
+                           "GET /platform/a%20b/c?x=%2F&y=+ peer=127.0.0.1 https=0 id=rid-1 "
+                           "host=h.test body=0\n"));
     assert_non_null(strstr(answer, "\nX-One=1\nx-one=2\n"));
     assert_null(strstr(answer, "X-Gone"));
     assert_null(strcasestr(body_of(answer), "x-doorman"));
@@ -352,7 +363,8 @@ static void a_body_over_its_limit_is_refused(void **state)
     char *chunk = dm_mem_alloc(LEN + 32);
     int head = snprintf(chunk, 32, "%x\r\n", LEN);
     memset(chunk + head, 'x', LEN);
-    answer = ask(&w, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END, chunk, (size_t)head + LEN);
+    answer = ask(&w, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END, chunk,
+                 (size_t)head + LEN);
     expect_status(answer, "HTTP/1.1 413");
     assert_int_equal(atomic_load(&w.finished), 0); /* no handler saw either */
     dm_mem_free(answer);
@@ -373,10 +385,12 @@ static void a_route_may_allow_less(void **state)
     struct world w;
     char body[SMALL_LIMIT + 1] = {0};
     world_init(&w, 4, 0, 30 * DM_SEC);
-    char *answer = ask(&w, "POST /small HTTP/1.1\r\nContent-Length: 1001\r\n" END, body, sizeof body);
+    char *answer =
+        ask(&w, "POST /small HTTP/1.1\r\nContent-Length: 1001\r\n" END, body, sizeof body);
     expect_status(answer, "HTTP/1.1 413");
-    assert_non_null(strstr(answer, "{\"error_code\":\"REQ001\",\"error_message\":\"Request entity too large "
-                                   "(max: 1000 bytes)\"}"));
+    assert_non_null(
+        strstr(answer, "{\"error_code\":\"REQ001\",\"error_message\":\"Request entity too large "
+                       "(max: 1000 bytes)\"}"));
     dm_mem_free(answer);
     answer = ask(&w, "POST /small HTTP/1.1\r\nContent-Length: 1000\r\n" END, body, SMALL_LIMIT);
     expect_status(answer, "HTTP/1.1 200");
@@ -516,7 +530,9 @@ static void without_the_admin_server_the_answer_is_503(void **state)
     w.admin = NULL;
     char *answer = get(&w, "/platform/x");
     expect_status(answer, "HTTP/1.1 503");
-    assert_non_null(strstr(answer, "{\"error_code\":\"GTW006\",\"error_message\":\"Service temporarily unavailable\"}"));
+    assert_non_null(strstr(
+        answer,
+        "{\"error_code\":\"GTW006\",\"error_message\":\"Service temporarily unavailable\"}"));
     dm_mem_free(answer);
     world_done(&w);
 }
@@ -609,8 +625,9 @@ static void *many_requests(void *arg)
 {
     const struct world *w = arg;
     for (int i = 0; i < 40; i++) {
-        char *answer = i % 2 == 0 ? get(w, "/platform/x")
-                                  : ask(w, "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" END, "hello", 5);
+        char *answer = i % 2 == 0
+                           ? get(w, "/platform/x")
+                           : ask(w, "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" END, "hello", 5);
         if (strncmp(answer, "HTTP/1.1 200", 12) != 0)
             return arg;
         dm_mem_free(answer);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "base/fault.h"
@@ -22,7 +23,8 @@ static void check_end(const char *answer, bool hang_up, enum dm_http_end end, bo
         up_hang_up(&fd);
     up_until_end(&h);
     if (h.info.end != end || h.info.got_head != got_head)
-        fail_msg("\"%s\" ended as %d (%s), head %d", answer, h.info.end, h.info.why, h.info.got_head);
+        fail_msg("\"%s\" ended as %d (%s), head %d", answer, h.info.end, h.info.why,
+                 h.info.got_head);
     assert_int_equal(h.head, got_head ? 1 : 0);
     assert_int_equal(up_metric(&u, "doorman_upstream_connections"), 0);
     if (fd >= 0) {
@@ -56,8 +58,8 @@ static void a_broken_answer_closes_the_connection(void **state)
 static void a_bad_chunk_breaks_an_answer_that_has_begun(void **state)
 {
     (void)state;
-    check_end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n", false, DM_HTTP_BROKEN,
-              true);
+    check_end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n", false,
+              DM_HTTP_BROKEN, true);
 }
 
 static void an_endless_head_is_cut_at_its_limit(void **state)
@@ -76,7 +78,8 @@ static void an_early_close_is_no_complete_answer(void **state)
     check_end("", true, DM_HTTP_UNREACHABLE, false);
     check_end("HTTP/1.1 200 OK\r\nContent-Le", true, DM_HTTP_UNREACHABLE, false);
     check_end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", true, DM_HTTP_UNREACHABLE, true);
-    check_end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", true, DM_HTTP_UNREACHABLE, true);
+    check_end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", true,
+              DM_HTTP_UNREACHABLE, true);
 }
 
 static void a_close_ends_an_answer_without_length(void **state)
@@ -158,7 +161,8 @@ static void interim_answers_are_reported_but_100(void **state)
     up_init(&u, NULL);
     heard_init(&h, &u);
     up_get(&h, UP_GET);
-    int fd = up_serve(&u, -1, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" UP_OK);
+    int fd = up_serve(
+        &u, -1, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" UP_OK);
     up_until_end(&h);
     assert_int_equal(h.info.end, DM_HTTP_COMPLETE);
     assert_string_equal(h.informed, "103 Link=x;");
@@ -176,8 +180,9 @@ static void trailers_are_there_at_the_end(void **state)
     up_init(&u, NULL);
     heard_init(&h, &u);
     up_get(&h, UP_GET);
-    int fd = up_serve(&u, -1,
-                      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n");
+    int fd = up_serve(
+        &u, -1,
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n");
     up_until_end(&h);
     assert_int_equal(h.info.end, DM_HTTP_COMPLETE);
     assert_int_equal(h.length, DM_LENGTH_UNKNOWN);
@@ -218,7 +223,8 @@ static void a_write_that_fails_on_a_kept_connection_gets_a_fresh_one(void **stat
     int fd = up_serve(&u, -1, UP_OK);
     up_until_end(&a);
     dm_fault_set(DM_FAULT_IO_WRITE, 1);
-    struct dm_http_ask ask = up_ask(&u, "POST / HTTP/1.1\r\nHost: u\r\n"); /* not safe, but nothing left us */
+    struct dm_http_ask ask =
+        up_ask(&u, "POST / HTTP/1.1\r\nHost: u\r\n"); /* not safe, but nothing left us */
     ask.body = DM_LIT("body");
     ask.body_length = 4;
     up_start(&b, &ask);

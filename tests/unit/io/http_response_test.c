@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 /* What became of one answer, as a text: "<status> <fields> | <body> | end". */
@@ -57,7 +58,8 @@ static const char *hear(dm_view bytes, size_t step, bool head_method, size_t max
     else if (h.last == DM_ANSWER_BAD)
         dm_buf_add(&h.text, DM_LIT("|bad"));
     else
-        dm_buf_addf(&h.text, "|done+%zu%s", h.rest.len, dm_http_response_keep_alive(r) ? "" : " last");
+        dm_buf_addf(&h.text, "|done+%zu%s", h.rest.len,
+                    dm_http_response_keep_alive(r) ? "" : " last");
     if (h.last == DM_ANSWER_DONE)
         hear_fields(&h.text, dm_http_response_trailers(r));
     memcpy(out, dm_buf_cstr(&h.text), dm_buf_view(&h.text).len + 1);
@@ -91,11 +93,13 @@ static void expect_bad(const char *answer, size_t len)
 static void a_known_length_ends_the_answer(void **state)
 {
     (void)state;
-    EXPECT(OK_LINE "Content-Length: 5\r\nX-A:  b c \t\r\n\r\nhello", "200 Content-Length=5 X-A=b c|hello|done+0");
+    EXPECT(OK_LINE "Content-Length: 5\r\nX-A:  b c \t\r\n\r\nhello",
+           "200 Content-Length=5 X-A=b c|hello|done+0");
     EXPECT(OK_LINE "Content-Length: 0\r\n\r\n", "200 Content-Length=0||done+0");
     EXPECT(OK_LINE "Content-Length: 5\r\n\r\nhel", "200 Content-Length=5|hel|cut");
     EXPECT("HTTP/1.1 404\r\nContent-Length: 1\r\n\r\nx", "404 Content-Length=1|x|done+0");
-    EXPECT(OK_LINE "Empty:\r\nContent-Length: 2\r\n\r\nok", "200 Empty= Content-Length=2|ok|done+0");
+    EXPECT(OK_LINE "Empty:\r\nContent-Length: 2\r\n\r\nok",
+           "200 Empty= Content-Length=2|ok|done+0");
 }
 
 static void chunks_are_joined_and_trailers_kept(void **state)
@@ -105,8 +109,10 @@ static void chunks_are_joined_and_trailers_kept(void **state)
            "200 Transfer-Encoding=chunked|hello!|done+0");
     EXPECT(OK_LINE "Transfer-Encoding: CHUNKED\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nX-B: 2 \r\n\r\n",
            "200 Transfer-Encoding=CHUNKED|ok|done+0 X-Sum=1 X-B=2");
-    EXPECT(OK_LINE "Transfer-Encoding: chunked\r\n\r\n5\r\nhel", "200 Transfer-Encoding=chunked|hel|cut");
-    EXPECT(OK_LINE "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", "200 Transfer-Encoding=chunked|ok|cut");
+    EXPECT(OK_LINE "Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
+           "200 Transfer-Encoding=chunked|hel|cut");
+    EXPECT(OK_LINE "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+           "200 Transfer-Encoding=chunked|ok|cut");
 }
 
 static void without_a_length_the_end_of_the_connection_is_the_end(void **state)
@@ -121,7 +127,8 @@ static void answers_without_a_body_end_with_their_head(void **state)
 {
     (void)state;
     EXPECT("HTTP/1.1 204 No Content\r\n\r\n", "204||done+0");
-    EXPECT("HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n", "304 Content-Length=100||done+0");
+    EXPECT("HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n",
+           "304 Content-Length=100||done+0");
     const char head[] = OK_LINE "Content-Length: 100\r\n\r\n";
     expect_as(head, sizeof head - 1, true, "200 Content-Length=100||done+0");
     const char chunked[] = OK_LINE "Transfer-Encoding: chunked\r\n\r\n";
@@ -138,8 +145,9 @@ static void bytes_behind_an_answer_are_left_over(void **state)
     assert_string_equal(hear(dm_view_make(body, sizeof body - 1), sizeof body, true, MAX_HEAD),
                         "200 Content-Length=3||done+4");
     const char chunks[] = OK_LINE "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nxy";
-    assert_string_equal(hear(dm_view_make(chunks, sizeof chunks - 1), sizeof chunks, false, MAX_HEAD),
-                        "200 Transfer-Encoding=chunked||done+2");
+    assert_string_equal(
+        hear(dm_view_make(chunks, sizeof chunks - 1), sizeof chunks, false, MAX_HEAD),
+        "200 Transfer-Encoding=chunked||done+2");
 }
 
 static void the_peer_says_whether_it_goes_on(void **state)
@@ -155,7 +163,8 @@ static void the_peer_says_whether_it_goes_on(void **state)
 static void interim_answers_are_passed_over_or_reported(void **state)
 {
     (void)state;
-    EXPECT("HTTP/1.1 100 Continue\r\n\r\n" OK_LINE "Content-Length: 0\r\n\r\n", "200 Content-Length=0||done+0");
+    EXPECT("HTTP/1.1 100 Continue\r\n\r\n" OK_LINE "Content-Length: 0\r\n\r\n",
+           "200 Content-Length=0||done+0");
     EXPECT("HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 102 P\r\n\r\n" OK_LINE
            "Content-Length: 1\r\n\r\nx",
            "i103 Link=a|i102|200 Content-Length=1|x|done+0");

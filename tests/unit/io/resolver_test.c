@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 #include "upstream_support.h"
@@ -57,8 +58,16 @@ static void dns_done(struct dns *d)
 
 static size_t add_address(unsigned char *out, int type, unsigned ttl, unsigned nth)
 {
-    const unsigned char head[] = {0xc0, DNS_HEAD, 0, (unsigned char)type, 0, 1, (unsigned char)(ttl >> 24),
-                                  (unsigned char)(ttl >> 16), (unsigned char)(ttl >> 8), (unsigned char)ttl};
+    const unsigned char head[] = {0xc0,
+                                  DNS_HEAD,
+                                  0,
+                                  (unsigned char)type,
+                                  0,
+                                  1,
+                                  (unsigned char)(ttl >> 24),
+                                  (unsigned char)(ttl >> 16),
+                                  (unsigned char)(ttl >> 8),
+                                  (unsigned char)ttl};
     size_t len = type == TYPE_A ? 4 : 16;
     memcpy(out, head, sizeof head);
     out[10] = 0;
@@ -91,7 +100,8 @@ static void dns_serve(struct dns *d)
         memset(q + 8, 0, 4);
         for (unsigned i = 0; i < n; i++)
             end += add_address(q + end, type, d->ttl, i);
-        assert_int_equal(sendto(d->fd, q, end, 0, (struct sockaddr *)&from, from_len), (ssize_t)end);
+        assert_int_equal(sendto(d->fd, q, end, 0, (struct sockaddr *)&from, from_len),
+                         (ssize_t)end);
     }
 }
 
@@ -138,7 +148,8 @@ static const char *texts(const struct dm_addresses *a)
     for (unsigned i = 0; i < a->count; i++) {
         char text[DM_ADDRESS_TEXT];
         size_t len = dm_address_write(&a->items[i], text);
-        at += (size_t)snprintf(out + at, sizeof out - at, "%s%.*s", i == 0 ? "" : " ", (int)len, text);
+        at += (size_t)snprintf(out + at, sizeof out - at, "%s%.*s", i == 0 ? "" : " ", (int)len,
+                               text);
     }
     return out;
 }
@@ -170,7 +181,8 @@ static void what_is_no_host_name_is_refused(void **state)
     const char *const bad[] = {"", "a b", "a\nb", "a/b", "a:80", "\xc3\xa9", longest};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++)
         assert_int_equal(ask(&d, bad[i], &w), DM_INVALID);
-    assert_int_equal(dm_resolver_ask(d.resolver, DM_LIT("a\0b"), &w.q, on_resolved, &w.a), DM_INVALID);
+    assert_int_equal(dm_resolver_ask(d.resolver, DM_LIT("a\0b"), &w.q, on_resolved, &w.a),
+                     DM_INVALID);
     dns_done(&d);
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 enum { PATIENCE = 2000, HEAD_MAX = 4096 }; /* turns of at most 5 ms */
@@ -186,7 +187,10 @@ struct dm_http_ask up_ask(const struct up *u, const char *head)
                    .host = DM_LIT("127.0.0.1"),
                    .port = u->port,
                    .unix_path = dm_view_of(u->path)},
-        .timeouts = {.connect = 5 * DM_SEC, .read = 30 * DM_SEC, .write = 20 * DM_SEC, .pool = 10 * DM_SEC},
+        .timeouts = {.connect = 5 * DM_SEC,
+                     .read = 30 * DM_SEC,
+                     .write = 20 * DM_SEC,
+                     .pool = 10 * DM_SEC},
         .head = dm_view_of(head),
     };
 }
@@ -195,7 +199,8 @@ void up_start(struct heard *h, const struct dm_http_ask *ask)
 {
     int before = h->head + h->ends + h->rooms + h->informs;
     h->call = dm_http_ask(h->up->client, ask, &up_handler, h);
-    assert_int_equal(h->head + h->ends + h->rooms + h->informs, before); /* no callback inside ask */
+    assert_int_equal(h->head + h->ends + h->rooms + h->informs,
+                     before); /* no callback inside ask */
 }
 
 void up_get(struct heard *h, const char *head)
@@ -211,14 +216,14 @@ void up_turn(struct up *u)
     (void)dm_loop_turn(u->loop, 5 * DM_MS);
 }
 
-#define UNTIL(u, condition) \
-    do { \
-        int patience_ = PATIENCE; \
-        while (!(condition)) { \
-            if (patience_-- == 0) \
-                fail_msg("waited in vain for %s", #condition); \
-            up_turn(u); \
-        } \
+#define UNTIL(u, condition)                                                                        \
+    do {                                                                                           \
+        int patience_ = PATIENCE;                                                                  \
+        while (!(condition)) {                                                                     \
+            if (patience_-- == 0)                                                                  \
+                fail_msg("waited in vain for %s", #condition);                                     \
+            up_turn(u);                                                                            \
+        }                                                                                          \
     } while (0)
 
 void up_until_end(struct heard *h)

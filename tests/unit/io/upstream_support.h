@@ -1,5 +1,6 @@
-/* An upstream in the hands of the test: a listening socket and the accepted descriptors, spoken to in plain
- * bytes on the same thread as the client's loop. Waiting is for events only; time stands still until moved. */
+/* An upstream in the hands of the test: a listening socket and the accepted descriptors, spoken to
+ * in plain bytes on the same thread as the client's loop. Waiting is for events only; time stands
+ * still until moved. */
 #pragma once
 
 #include "io/http_client.h"
@@ -35,11 +36,11 @@ struct heard {
     char fields[4096], informed[256], trailers[256];
     struct dm_buf body;
     struct dm_http_end_info info;
-    size_t takes;       /* body bytes on_body may take in all; SIZE_MAX at first */
-    dm_view to_push;    /* streamed request body: pushed from on_room */
+    size_t takes;    /* body bytes on_body may take in all; SIZE_MAX at first */
+    dm_view to_push; /* streamed request body: pushed from on_room */
     const struct dm_fields *push_trailers;
     bool push_end;
-    int cancel_at;      /* 1: in on_head, 2: in on_body, 3: in on_inform, 4: in on_room */
+    int cancel_at; /* 1: in on_head, 2: in on_body, 3: in on_inform, 4: in on_room */
 };
 void heard_init(struct heard *h, struct up *u);
 void heard_done(struct heard *h);
@@ -60,10 +61,10 @@ const char *up_read_until(struct up *u, int fd, const char *end);
 size_t up_read_count(struct up *u, int fd, size_t len); /* reads and drops exactly len bytes */
 void up_say(int fd, const char *text);
 void up_hang_up(int *fd);
-void up_reset(int *fd);                   /* RST */
-bool up_gone(struct up *u, int fd);       /* waits until the client closed its end */
-bool up_no_connection(struct up *u);      /* nobody waits in the backlog */
-void up_settle(struct up *u);             /* turns until nothing happens any more */
+void up_reset(int *fd);              /* RST */
+bool up_gone(struct up *u, int fd);  /* waits until the client closed its end */
+bool up_no_connection(struct up *u); /* nobody waits in the backlog */
+void up_settle(struct up *u);        /* turns until nothing happens any more */
 /* A whole exchange: answers the next request on fd (-1: accepts) with `answer`; gives fd. */
 int up_serve(struct up *u, int fd, const char *answer);
 int64_t up_metric(struct up *u, const char *name);
