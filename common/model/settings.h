@@ -1,7 +1,7 @@
 /* Every setting of the product: one row each in settings.def (key, type, default, range, programs,
- * reload class, secret, sentence). Loader, check-config, --print-settings and docs/settings.md come from
- * the table. A loaded struct dm_settings is immutable, counted, pinned per request: a reload swaps the
- * pointer and touches no reader. Any thread. Contract: configuration.md §0-§4. */
+ * reload class, secret, sentence). Loader, check-config, --print-settings and docs/settings.md come
+ * from the table. A loaded struct dm_settings is immutable, counted, pinned per request: a reload
+ * swaps the pointer and touches no reader. Any thread. Contract: configuration.md §0-§4. */
 #pragma once
 
 #include "base/buf.h"
@@ -19,10 +19,11 @@ struct dm_strs { /* csv and lists */
     size_t count;
 };
 
-/* C types by row type: BOOL bool; INT and BYTES int64_t; SECONDS and WHOLE_SECONDS dm_time; FLOAT double;
- * ENUM int (the DM_<KEY>_<WORD> constants of settings_enums.h); STR, PATH, URL, PEM dm_view (empty = unset);
- * CSV struct dm_strs; CIDRS struct dm_address_set * (NULL = empty); SECRET struct dm_secret; TRI int (-1
- * unset, 0, 1). Keys ending in _SECONDS and fractional seconds are dm_time, other whole seconds int64_t. */
+/* C types by row type: BOOL bool; INT and BYTES int64_t; SECONDS and WHOLE_SECONDS dm_time; FLOAT
+ * double; ENUM int (the DM_<KEY>_<WORD> constants of settings_enums.h); STR, PATH, URL, PEM dm_view
+ * (empty = unset); CSV struct dm_strs; CIDRS struct dm_address_set * (NULL = empty); SECRET struct
+ * dm_secret; TRI int (-1 unset, 0, 1). Keys ending in _SECONDS and fractional seconds are dm_time,
+ * other whole seconds int64_t. */
 struct dm_settings {
     _Atomic unsigned refs_;
     struct dm_settings_storage *storage_; /* texts, origins */
@@ -34,9 +35,10 @@ struct dm_settings {
     bool production, secure_mode; /* HTTPS_ONLY or HTTPS_ENABLED (C1) */
 };
 
-/* One fault in pieces, for the answer and the log lines of a reload (configuration.md §5.2, §5.3). */
+/* One fault in pieces, for the answer and the log lines of a reload (configuration.md §5.2,
+ * §5.3). */
 struct dm_settings_fault {
-    dm_view key; /* KEY, or the path of an unknown key as written */
+    dm_view key;                   /* KEY, or the path of an unknown key as written */
     dm_view reason, got, expected; /* got: never a secret; empty where there is nothing to show */
     dm_view file;                  /* empty: the environment or a default */
     unsigned line, column;
@@ -54,9 +56,9 @@ struct dm_settings_input {
 };
 
 /* Loads environment over file over default, resolves aliases and *_FILE, checks every value and the
- * production guards. All faults at once, one line each, in `faults`, worded as configuration.md §0.3;
- * warnings one line each, "KEY: sentence". DM_INVALID when there is any fault (exit 78). Reads files:
- * may block, so never on a loop. */
+ * production guards. All faults at once, one line each, in `faults`, worded as configuration.md
+ * §0.3; warnings one line each, "KEY: sentence". DM_INVALID when there is any fault (exit 78).
+ * Reads files: may block, so never on a loop. */
 enum dm_code dm_settings_load(const struct dm_settings_input *in, struct dm_settings **ret,
                               struct dm_buf *faults, struct dm_buf *warnings) DM_MUST_USE;
 struct dm_settings *dm_settings_ref(struct dm_settings *s);
@@ -65,6 +67,7 @@ void dm_settings_unref(struct dm_settings *s);
 void dm_settings_print(const struct dm_settings *s, bool json, struct dm_buf *out);
 /* The table as Markdown: docs/settings.md is this text, a test compares. */
 void dm_settings_document(struct dm_buf *out);
-const char *dm_settings_origin(const struct dm_settings *s, dm_view key); /* "env" "file" "default"; NULL unknown */
+/* "env" "file" "default"; NULL: no such key. */
+const char *dm_settings_origin(const struct dm_settings *s, dm_view key);
 /* A count in one of the units of AUTH_EXPIRE_TIME_FREQ as seconds. */
 int64_t dm_settings_seconds(int64_t count, int unit);

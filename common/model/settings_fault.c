@@ -13,7 +13,7 @@
 #define PREFIX "Failed to start server: Error: "
 
 /* Bytes of a value shown: enough to recognise it, not enough to flood a terminal. */
-enum { SHOWN_MAX = 120, PIECE_MAX = 4096 };
+enum { SHOWN_MAX = 120, PIECE_MAX = 4096, ITEMS_SHOWN = 8 };
 
 static void show_plain(dm_view text, size_t max, struct dm_buf *out)
 {
@@ -58,9 +58,14 @@ static void show_node(const struct dm_yaml *node, struct dm_buf *out)
         dm_buf_add(out, DM_LIT("a mapping"));
         return;
     }
+    size_t n = 0;
     for (const struct dm_yaml *item = node->first; item != NULL; item = item->next) {
-        if (item != node->first)
+        if (n > 0)
             dm_buf_add_byte(out, ',');
+        if (n++ == ITEMS_SHOWN) {
+            dm_buf_add(out, DM_LIT("..."));
+            return;
+        }
         if (item->kind == DM_YAML_SCALAR)
             dm_setting_show(item->text, SHOWN_MAX, out);
         else
@@ -74,7 +79,8 @@ static void show_value(const struct dm_setting_row *row, const struct dm_setting
     bool listed = raw->node != NULL && raw->node->kind != DM_YAML_SCALAR;
     if (!listed && raw->text.len == 0)
         dm_buf_add(out, DM_LIT("nothing"));
-    else if (dm_setting_secret(row) || (!listed && row->type != DM_SETTING_URL && dm_redact_value(raw->text)))
+    else if (dm_setting_secret(row) ||
+             (!listed && row->type != DM_SETTING_URL && dm_redact_value(raw->text)))
         dm_buf_addf(out, "[REDACTED] (length %zu)", raw->text.len);
     else if (listed)
         show_node(raw->node, out);

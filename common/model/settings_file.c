@@ -115,6 +115,7 @@ static dm_view text_of(struct dm_settings_loading *l, const struct dm_setting_ro
     if (row->type == DM_SETTING_SECRET_JSON) {
         struct dm_json *tree = tree_of(node);
         dm_json_write(tree, &text);
+        dm_json_wipe(tree);
         dm_json_free(tree);
     } else if (node->kind == DM_YAML_LIST) {
         for (const struct dm_yaml *item = node->first; item != NULL; item = item->next) {

@@ -23,7 +23,6 @@ struct dm_settings_storage {
     void **kept;
     size_t n_kept;
     unsigned char *origins; /* enum dm_setting_origin by row */
-    dm_view *texts;         /* of the CIDRS rows, as written; by row */
     dm_view file;
     dm_view *watched;
     size_t n_watched;
@@ -79,6 +78,8 @@ const char *dm_settings_read(dm_view path, struct dm_buf *out);
 const char *dm_setting_parse(struct dm_settings_loading *l, const struct dm_setting_row *row,
                              const struct dm_setting_raw *raw);
 bool dm_setting_parse_bool(dm_view text, bool *ret);
+/* settings_choose.c: fills the member of row `index`, or tells why not and fills the default. */
+void dm_setting_choose(struct dm_settings_loading *l, size_t index);
 /* settings_rule.c */
 const char *dm_setting_rule_check(const char *rule, dm_view item);
 const char *dm_setting_rule_expected(const char *rule); /* NULL: no such rule */

@@ -242,8 +242,8 @@ static const char *parse_csv(struct dm_settings_loading *l, const struct dm_sett
     return NULL;
 }
 
-static const char *parse_cidrs(struct dm_settings_loading *l, const struct dm_setting_row *row,
-                               const struct dm_setting_raw *raw, struct dm_address_set **ret)
+static const char *parse_cidrs(struct dm_settings_loading *l, const struct dm_setting_raw *raw,
+                               struct dm_address_set **ret)
 {
     struct dm_strs list;
     struct dm_error err = {0};
@@ -258,8 +258,6 @@ static const char *parse_cidrs(struct dm_settings_loading *l, const struct dm_se
     if (reason == NULL && list.count > 0 &&
         dm_address_set_new(list.items, list.count, ret, &err) != DM_OK)
         reason = "too many addresses";
-    if (reason == NULL)
-        l->st->texts[row - l->rows] = dm_settings_keep_text(l->st, raw->text);
     dm_mem_free(list.items);
     return reason;
 }
@@ -327,7 +325,7 @@ const char *dm_setting_parse(struct dm_settings_loading *l, const struct dm_sett
     case DM_SETTING_CSV:
         return parse_csv(l, row, raw, m);
     case DM_SETTING_CIDRS:
-        return parse_cidrs(l, row, raw, m);
+        return parse_cidrs(l, raw, m);
     case DM_SETTING_SECRET:
     case DM_SETTING_SECRET_JSON:
         return parse_secret(l, row, raw, m);

@@ -21,6 +21,15 @@ static void write_list(const struct dm_strs *list, struct dm_buf *out)
     }
 }
 
+static void write_addresses(const struct dm_address_set *set, struct dm_buf *out)
+{
+    for (size_t i = 0; i < dm_address_set_count(set); i++) {
+        if (i > 0)
+            dm_buf_add_byte(out, ',');
+        dm_buf_add(out, dm_address_set_text(set, i));
+    }
+}
+
 static void write_word(const struct dm_setting_row *row, int index, struct dm_buf *out)
 {
     DM_REQUIRE(index >= 0 && (size_t)index < row->n_words);
@@ -66,7 +75,7 @@ void dm_setting_write(const struct dm_settings *s, const struct dm_setting_row *
         write_list(m, out);
         return;
     case DM_SETTING_CIDRS:
-        dm_buf_add(out, s->storage_->texts[row - dm_setting_rows(&(size_t){0})]);
+        write_addresses(*(struct dm_address_set *const *)m, out);
         return;
     case DM_SETTING_SECRET:
     case DM_SETTING_SECRET_JSON:
@@ -83,6 +92,8 @@ void dm_settings_value(const struct dm_settings *s, const struct dm_setting_row 
     if (dm_setting_secret(row)) {
         if (!dm_secret_empty(m))
             dm_buf_add(out, DM_LIT("[REDACTED]"));
+    } else if (row->type == DM_SETTING_PEM && ((const dm_view *)m)->len > 0) {
+        dm_buf_addf(out, "(%zu bytes)", ((const dm_view *)m)->len); /* lines do not fit in a line */
     } else if (row->type == DM_SETTING_URL) {
         dm_setting_show(*(const dm_view *)m, VALUE_MAX, out);
     } else {

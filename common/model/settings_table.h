@@ -1,6 +1,6 @@
-/* The rows of settings.def as data, for those who walk settings by name: the loader, --print-settings, the
- * configuration routes of the admin, a reload that tells what changed. Values are read from a loaded
- * struct dm_settings, never from the environment. Pure; any thread. */
+/* The rows of settings.def as data, for those who walk settings by name: the loader,
+ * --print-settings, the configuration routes of the admin, a reload that tells what changed. Values
+ * are read from a loaded struct dm_settings, never from the environment. Pure; any thread. */
 #pragma once
 
 #include "model/settings.h"
@@ -46,13 +46,13 @@ const char *dm_setting_type_name(const struct dm_setting_row *row);
 
 /* Other names (configuration.md §2.14). */
 enum dm_alias_kind {
-    DM_ALIAS_SAME = 0,   /* the value as it is */
-    DM_ALIAS_SECONDS,    /* seconds for a key in milliseconds */
-    DM_ALIAS_FAIL_OPEN,  /* bool: true = open */
-    DM_ALIAS_MEMORY,     /* true = MEM; anything else says nothing */
-    DM_ALIAS_DEBUG,      /* true = DEBUG outside production; anything else says nothing */
-    DM_ALIAS_IGNORED,    /* accepted, one note */
-    DM_ALIAS_NO_EFFECT   /* accepted, one warning */
+    DM_ALIAS_SAME = 0,  /* the value as it is */
+    DM_ALIAS_SECONDS,   /* seconds for a key in milliseconds */
+    DM_ALIAS_FAIL_OPEN, /* bool: true = open */
+    DM_ALIAS_MEMORY,    /* true = MEM; anything else says nothing */
+    DM_ALIAS_DEBUG,     /* true = DEBUG outside production; anything else says nothing */
+    DM_ALIAS_IGNORED,   /* accepted, one note */
+    DM_ALIAS_NO_EFFECT  /* accepted, one warning */
 };
 struct dm_setting_alias {
     const char *name, *key; /* key: NULL for the last two kinds */
@@ -63,10 +63,13 @@ const struct dm_setting_alias *dm_setting_aliases(size_t *ret_n);
 /* The known name (key or alias) nearest to `name` by edit distance, for "did you mean". */
 const char *dm_setting_nearest(dm_view name);
 
-/* Value as text of its type's grammar; secrets [REDACTED], URLs without credentials; nothing when unset. */
-void dm_settings_value(const struct dm_settings *s, const struct dm_setting_row *row, struct dm_buf *out);
+/* Value as text of its type's grammar; secrets [REDACTED], URLs without credentials; nothing when
+ * unset. */
+void dm_settings_value(const struct dm_settings *s, const struct dm_setting_row *row,
+                       struct dm_buf *out);
 bool dm_settings_same(const struct dm_settings *a, const struct dm_settings *b,
                       const struct dm_setting_row *row);
-dm_view dm_settings_file(const struct dm_settings *s); /* the configuration file read; empty: none */
+/* The configuration file read; empty: none. */
+dm_view dm_settings_file(const struct dm_settings *s);
 /* Files behind single values (KEY_FILE, certificates, keys) to watch; false past the last. */
 bool dm_settings_watched(const struct dm_settings *s, size_t index, dm_view *ret_path);

@@ -94,6 +94,7 @@ static void a_set_holds_addresses_and_prefixes_of_its_family(void **state)
                 {"192.168.1.7", true}, {"192.168.1.6", false}, {"2001:db8:ffff::", true}, {"2001:db9::", false},
                 {"::1", true}, {"::", false}, {"::ffff:10.1.1.1", true}, {"a01:203::", false}};
     assert_int_equal(dm_address_set_count(s), 5);
+    assert_true(dm_view_eq(dm_view_trim(dm_address_set_text(s, 1)), DM_LIT("192.168.1.7")));
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
         struct dm_address a = parsed(rows[i].text);
         if (dm_address_set_has(s, &a) != rows[i].in)

@@ -176,6 +176,25 @@ static void a_list_where_one_value_belongs_is_a_fault(void **state)
     loaded_done(&l);
 }
 
+static void a_long_list_does_not_drown_its_fault(void **state)
+{
+    (void)state;
+    static char yaml[1 << 16];
+    struct loaded l;
+    size_t len = (size_t)snprintf(yaml, sizeof(yaml), "trusted_proxies: [nonsense");
+    for (int i = 0; i < 500; i++)
+        len += (size_t)snprintf(yaml + len, sizeof(yaml) - len, ", 'item-number-%d-of-many-more-to-come'", i);
+    (void)snprintf(yaml + len, sizeof(yaml) - len, "]\n");
+    loaded_init(&l, DM_ROLE_ALL);
+    loaded_file(&l, yaml);
+    loaded_run(&l);
+    assert_int_equal(loaded_faults(&l), 1);
+    loaded_expect_fault(&l, "item \"nonsense\" is neither an address nor a CIDR; got nonsense,item-number-0-of");
+    loaded_expect_fault(&l, ",...; expected: IPv4 or IPv6 addresses or CIDRs, comma-separated; from ");
+    assert_true(dm_buf_view(&l.faults).len < 1000);
+    loaded_done(&l);
+}
+
 static void two_paths_to_one_key_are_told_with_both_places(void **state)
 {
     (void)state;
@@ -317,6 +336,7 @@ int main(void)
         cmocka_unit_test(scalars_mean_what_the_key_says_and_not_what_yaml_guesses),
         cmocka_unit_test(lists_may_be_lists_or_comma_separated),
         cmocka_unit_test(a_list_where_one_value_belongs_is_a_fault),
+        cmocka_unit_test(a_long_list_does_not_drown_its_fault),
         cmocka_unit_test(two_paths_to_one_key_are_told_with_both_places),
         cmocka_unit_test(names_that_are_no_settings_pass),
         cmocka_unit_test(secrets_in_the_file_are_warned_about_and_in_production_refused),

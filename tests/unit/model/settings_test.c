@@ -308,7 +308,7 @@ static void print_shows_origins_and_no_secret(void **state)
     assert_true(loaded_said(&out, "LOG_LEVEL = WARNING (env)\n"));
     assert_true(loaded_said(&out, "JWT_SECRET_KEY = [REDACTED] (env)\n"));
     assert_true(loaded_said(&out, "RQ_REDIS_URL = redis://[REDACTED]@r:1/0 (env)\n"));
-    assert_true(loaded_said(&out, "TRUSTED_PROXIES = 10.0.0.0/8, ::1 (env)\n"));
+    assert_true(loaded_said(&out, "TRUSTED_PROXIES = 10.0.0.0/8,::1 (env)\n"));
     assert_true(loaded_said(&out, "HTTP_CONNECT_TIMEOUT = 0.25 (env)\n"));
     assert_false(loaded_said(&out, "hunter2"));
     assert_false(loaded_said(&out, "a-test-key"));
