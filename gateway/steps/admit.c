@@ -12,7 +12,7 @@ static void store_answered(struct dm_live_wait *wait, const struct dm_admit_answ
     struct gw_request *rq = DM_CONTAINER_OF(wait, struct gw_request, limit.wait);
 
     rq->limit.state = GW_LIMIT_ANSWERED;
-    rq->limit.answer = *a;
+    rq->figures.answer = *a;
     gw_request_resume(rq->worker, rq->handle, GW_WAIT_ADMISSION);
 }
 
@@ -25,12 +25,12 @@ static enum gw_next ask(struct gw_request *rq)
 
     if (count)
         limit->n_counters = gw_counters_of(rq->who.user, rq->x->head.length, s->throttle_max_wait_seconds,
-                                           limit->counters);
+                                           rq->figures.counters);
     const struct dm_admit_ask question = {
         .subject = rq->who.claims.sub,
         .jti = rq->who.claims.jti,
         .count = count,
-        .counters = limit->counters,
+        .counters = rq->figures.counters,
         .n_counters = limit->n_counters,
     };
     limit->state = GW_LIMIT_ASKED;
@@ -69,11 +69,11 @@ static enum gw_next over(struct gw_request *rq)
         [DM_COUNTER_THROTTLE] = {ERR_THROTTLED, "throttle; user"},
         [DM_COUNTER_BANDWIDTH] = {ERR_BANDWIDTH, "bandwidth; user"},
     };
-    const struct dm_admit_answer *a = &rq->limit.answer;
+    const struct dm_admit_answer *a = &rq->figures.answer;
     const size_t by = a->refused_by;
 
     DM_REQUIRE(by < rq->limit.n_counters);
-    const struct dm_counter_ask *counter = &rq->limit.counters[by];
+    const struct dm_counter_ask *counter = &rq->figures.counters[by];
     rq->out.limit = counter;
     rq->out.remaining = gw_counters_remaining(counter, a->count[by]);
     rq->out.reset_wall = a->reset_wall[by];
@@ -86,8 +86,8 @@ static enum gw_next delay(struct gw_request *rq)
 {
     const dm_time wait = rq->limit.n_counters == 0
                              ? 0
-                             : gw_counters_delay(rq->who.user, rq->limit.counters, rq->limit.n_counters,
-                                                 &rq->limit.answer);
+                             : gw_counters_delay(rq->who.user, rq->figures.counters, rq->limit.n_counters,
+                                                 &rq->figures.answer);
 
     if (wait == 0)
         return speak(rq);
@@ -128,14 +128,14 @@ enum gw_next step_admit(struct gw_request *rq)
     case GW_LIMIT_ASKED: /* late */
         dm_live_cancel(rq->worker->live, &rq->limit.wait);
         rq->limit.state = GW_LIMIT_ANSWERED;
-        rq->limit.answer.verdict = DM_ADMIT_UNKNOWN;
+        rq->figures.answer.verdict = DM_ADMIT_UNKNOWN;
         break;
     case GW_LIMIT_ANSWERED:
         break;
     case GW_LIMIT_DELAYED:
         return speak(rq);
     }
-    switch (rq->limit.answer.verdict) {
+    switch (rq->figures.answer.verdict) {
     case DM_ADMIT_YES:
         return delay(rq);
     case DM_ADMIT_REVOKED:

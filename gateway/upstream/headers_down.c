@@ -1,5 +1,6 @@
 /* Fields of the answer that a client sees. Framing, Date, request id and absent security fields are added by
  * the carrier. */
+#include "gateway/answer.h"
 #include "gateway/steps/cors.h"
 #include "gateway/upstream/headers.h"
 #include "gateway/worker.h"
@@ -18,7 +19,7 @@ static bool ours_already(const struct dm_fields *ours, enum dm_header_id id)
 
 static bool add_milliseconds(struct gw_request *rq, struct dm_fields *out, enum dm_header_id id, dm_time took)
 {
-    const dm_view text = dm_arena_fmt(rq->x->arena, "%lld", (long long)(took / DM_MS));
+    const dm_view text = gw_answer_number(rq, took / DM_MS);
     return text.ptr != NULL && dm_fields_add(out, rq->x->arena, id, dm_header_name(id), text);
 }
 
