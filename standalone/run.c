@@ -136,6 +136,7 @@ static bool make_admin(struct doorman *d)
                                        .ctx = d};
     struct dm_admin_server_config server = {.socket_path = d->socket_path,
                                             .max_threads = ADMIN_THREADS,
+                                            .max_head = (size_t)d->settings->max_header_bytes,
                                             .body_limit = adm_body_limit,
                                             .handle = adm_handle};
     struct dm_error err;
