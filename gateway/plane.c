@@ -45,9 +45,15 @@ struct gw_plane {
 
 /* --- one request at the door --- */
 
+/* Of an absolute-form target (RFC 9112 §3.2.2) the part after the authority. */
 static dm_view path_of(dm_view target)
 {
-    return dm_view_sub(target, 0, dm_view_find_byte(target, '?', 0));
+    dm_view path = dm_view_sub(target, 0, dm_view_find_byte(target, '?', 0));
+    const size_t authority = dm_view_find(path, DM_LIT("://"));
+
+    if (path.len > 0 && path.ptr[0] != '/' && authority < path.len)
+        path = dm_view_sub(path, dm_view_find_byte(path, '/', authority + 3), SIZE_MAX);
+    return path;
 }
 
 static void on_head(void *app, struct dm_exchange *x)
