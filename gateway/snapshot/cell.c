@@ -1,12 +1,13 @@
 #include "gateway/snapshot/cell.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include "base/assert.h"
 #include "base/list.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
 struct gw_snapshot_cell {
-    pthread_mutex_t lock; /* taken to publish, and by a reader that saw a new number: never per request */
+    pthread_mutex_t
+        lock; /* taken to publish, and by a reader that saw a new number: never per request */
     struct gw_world *current;
     _Atomic uint64_t number;
 };
@@ -76,18 +77,19 @@ static struct gw_world *swap(struct gw_snapshot_cell *c, struct gw_world *next)
 void gw_snapshot_publish_policy(struct gw_snapshot_cell *c, struct dm_policy *p)
 {
     pthread_mutex_lock(&c->lock);
-    struct gw_world *old =
-        swap(c, world_new(dm_settings_ref(c->current->settings), dm_keyset_ref(c->current->keyset), p));
+    struct gw_world *old = swap(
+        c, world_new(dm_settings_ref(c->current->settings), dm_keyset_ref(c->current->keyset), p));
     pthread_mutex_unlock(&c->lock);
     world_unref(old);
 }
 
-void gw_snapshot_publish_settings(struct gw_snapshot_cell *c, struct dm_settings *s, struct dm_keyset *k)
+void gw_snapshot_publish_settings(struct gw_snapshot_cell *c, struct dm_settings *s,
+                                  struct dm_keyset *k)
 {
     pthread_mutex_lock(&c->lock);
     struct dm_policy *policy = c->current->policy;
-    struct gw_world *old = swap(
-        c, world_new(dm_settings_ref(s), dm_keyset_ref(k), policy != NULL ? dm_policy_ref(policy) : NULL));
+    struct gw_world *old = swap(c, world_new(dm_settings_ref(s), dm_keyset_ref(k),
+                                             policy != NULL ? dm_policy_ref(policy) : NULL));
     pthread_mutex_unlock(&c->lock);
     world_unref(old);
 }

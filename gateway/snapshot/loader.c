@@ -1,7 +1,7 @@
 #include "gateway/snapshot/loader.h"
 
-#include <stdatomic.h>
 #include "base/log.h"
+#include <stdatomic.h>
 
 struct gw_loader {
     struct gw_loader_config config;
@@ -27,8 +27,8 @@ static enum dm_code put(struct gw_loader *l, const struct dm_live_change *c, str
     return rc == DM_OK ? dm_policy_builder_put(l->builder, c->kind, c->id, doc, err) : rc;
 }
 
-static void on_change(struct dm_live_subscriber *s, uint64_t generation, const struct dm_live_change *changes,
-                      size_t n)
+static void on_change(struct dm_live_subscriber *s, uint64_t generation,
+                      const struct dm_live_change *changes, size_t n)
 {
     struct gw_loader *l = DM_CONTAINER_OF(s, struct gw_loader, subscriber);
     struct dm_error err;
@@ -40,8 +40,9 @@ static void on_change(struct dm_live_subscriber *s, uint64_t generation, const s
         DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "policy.object.refused", DM_F("kind", changes[i].kind),
                DM_F("id", changes[i].id), DM_FC("reason", err.text));
     }
-    gw_snapshot_publish_policy(l->config.cell,
-                               dm_policy_builder_build(l->builder, generation, dm_loop_wall(l->config.loop)));
+    gw_snapshot_publish_policy(
+        l->config.cell,
+        dm_policy_builder_build(l->builder, generation, dm_loop_wall(l->config.loop)));
     atomic_store(&l->config.ops->generation, generation);
 }
 
@@ -51,8 +52,8 @@ struct gw_loader *gw_loader_new(const struct gw_loader_config *c)
 
     l->config = *c;
     l->builder = dm_policy_builder_new();
-    l->rejected = dm_metric_get(c->metrics, DM_COUNTER, "doorman_policy_rejected_total", "reason=\"invalid\"",
-                                "Policy objects refused", NULL, 0);
+    l->rejected = dm_metric_get(c->metrics, DM_COUNTER, "doorman_policy_rejected_total",
+                                "reason=\"invalid\"", "Policy objects refused", NULL, 0);
     l->subscriber.on_change = on_change;
     dm_live_subscribe(c->live, &l->subscriber);
     return l;

@@ -1,6 +1,6 @@
-/* From published policy objects to the world in force: hears of every change on its loop, compiles what
- * changed, swaps the cell. A projection that does not compile is refused, counted and logged; what was in
- * force of that object stays. Its loop's thread, or before it runs. */
+/* From published policy objects to the world in force: hears of every change on its loop, compiles
+ * what changed, swaps the cell. A projection that does not compile is refused, counted and logged;
+ * what was in force of that object stays. Its loop's thread, or before it runs. */
 #pragma once
 
 #include "gateway/snapshot/cell.h"

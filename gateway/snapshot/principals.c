@@ -4,7 +4,12 @@
 #include "base/log.h"
 #include "base/map.h"
 
-enum { REFETCH_MAX = 8 }; /* changes that may overtake one fetch; each needs a write on the platform */
+enum {
+    REFETCH_MAX = 8
+}; /* changes that may overtake one fetch; each needs a write on the platform */
+/* The store is away: an entry past its time goes on deciding (R4), and is asked for again after
+ * this. */
+static const dm_time STALE_FOR = DM_SEC;
 
 struct entry {
     struct dm_link lru; /* most recently used first */
@@ -30,6 +35,8 @@ struct gw_principals {
     struct dm_map *entries;
     struct dm_link lru;
     struct dm_link fetches;
+    struct dm_map *fetch_of; /* by name */
+    dm_time stale_logged;    /* monotonic; 0: never */
     size_t max_entries;
     dm_time ttl;
 };
@@ -67,10 +74,8 @@ struct dm_policy_user *gw_principals_get(struct gw_principals *p, dm_view userna
 
     if (e == NULL)
         return NULL;
-    if (dm_loop_now(p->loop) - e->fetched > p->ttl) {
-        drop(p, e);
-        return NULL;
-    }
+    if (dm_loop_now(p->loop) - e->fetched > p->ttl)
+        return NULL; /* kept: all there is, should the store be away */
     if (p->lru.next != &e->lru) {
         dm_list_remove(&e->lru);
         dm_list_add_head(&p->lru, &e->lru);
@@ -83,31 +88,57 @@ struct dm_policy_user *gw_principals_get(struct gw_principals *p, dm_view userna
 static void fetch_free(struct fetch *f)
 {
     dm_list_remove(&f->link);
+    (void)dm_map_remove(f->owner->fetch_of, dm_view_of(f->username));
     dm_live_cancel(f->owner->live, &f->wait);
     dm_mem_free(f->username);
     dm_mem_free(f);
 }
 
-/* A waiter may ask again, cancel others or end its request in its callback: each is taken off first. */
+/* A waiter may ask again (that is a new fetch), cancel others or end its request in its callback:
+ * each is taken off first. */
 static void tell_all(struct fetch *f, enum dm_code code)
 {
-    struct dm_link *l;
+    struct dm_link waiters, *l;
 
-    while ((l = dm_list_pop(&f->waiters)) != NULL) {
+    dm_list_init(&waiters);
+    while ((l = dm_list_pop(&f->waiters)) != NULL)
+        dm_list_add_tail(&waiters, l);
+    fetch_free(f);
+    while ((l = dm_list_pop(&waiters)) != NULL) {
         struct gw_principals_wait *w = DM_CONTAINER_OF(l, struct gw_principals_wait, link_);
 
         w->pending = false;
         w->fn_(w, code);
     }
-    fetch_free(f);
 }
 
-static enum dm_code build(const struct dm_live_object *objects, struct dm_policy_user **ret, struct dm_error *err)
+/* Not overtaken by a change: what was known is still all that is known. */
+static bool stale_will_do(struct fetch *f)
+{
+    struct gw_principals *p = f->owner;
+    struct entry *e = dm_map_get(p->entries, dm_view_of(f->username));
+    dm_time now = dm_loop_now(p->loop);
+
+    if (e == NULL || p->ttl == 0)
+        return false;
+    e->fetched = p->ttl > STALE_FOR ? now - p->ttl + STALE_FOR : now;
+    if (p->stale_logged == 0 || now - p->stale_logged >= DM_SEC) {
+        p->stale_logged = now;
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "principals.stale",
+               DM_FI("entries", gw_principals_count(p)));
+    }
+    return true;
+}
+
+static enum dm_code build(const struct dm_live_object *objects, dm_view username,
+                          struct dm_policy_user **ret, struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *user = NULL;
     DM_DEFER(dm_json_freep) struct dm_json *subscriptions = NULL;
     enum dm_code rc = dm_json_parse(objects[0].bytes, &dm_json_default, &user, err);
 
+    if (rc == DM_OK && !dm_view_eq(dm_json_str(dm_json_get(user, DM_LIT("username"))), username))
+        rc = DM_FAIL(err, DM_INVALID, ERR_NONE, "published under another name");
     if (rc == DM_OK && objects[1].code == DM_OK)
         rc = dm_json_parse(objects[1].bytes, &dm_json_default, &subscriptions, err);
     return rc == DM_OK ? dm_policy_user_build(user, subscriptions, ret, err) : rc;
@@ -128,14 +159,17 @@ static void on_objects(struct dm_live_wait *w, const struct dm_live_object *obje
         return;
     }
     if (f->overtaken || objects[0].code == DM_UNAVAILABLE || objects[1].code == DM_UNAVAILABLE) {
-        tell_all(f, DM_UNAVAILABLE);
+        tell_all(f, !f->overtaken && stale_will_do(f) ? DM_OK : DM_UNAVAILABLE);
         return;
     }
     if (objects[0].code == DM_NOT_FOUND) {
+        (void)dm_map_remove(f->owner->entries,
+                            dm_view_of(f->username)); /* past its time, and gone */
         tell_all(f, DM_NOT_FOUND);
         return;
     }
-    if (build(objects, &user, &err) != DM_OK) { /* not a verdict about the caller: our own data is broken */
+    if (build(objects, dm_view_of(f->username), &user, &err) !=
+        DM_OK) { /* not a verdict about the caller: our own data is broken */
         DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "policy.user.refused", DM_FC("id", f->username),
                DM_FC("reason", err.text));
         tell_all(f, DM_UNAVAILABLE);
@@ -154,19 +188,13 @@ static void start(struct fetch *f)
     dm_live_ask_objects(f->owner->live, wanted, 2, f->deadline, &f->wait, on_objects);
 }
 
-static struct fetch *find_fetch(struct gw_principals *p, dm_view username)
+static struct fetch *find_fetch(const struct gw_principals *p, dm_view username)
 {
-    DM_LIST_EACH_SAFE(&p->fetches, l, next)
-    {
-        struct fetch *f = DM_CONTAINER_OF(l, struct fetch, link);
-        if (dm_view_eq(dm_view_of(f->username), username))
-            return f;
-    }
-    return NULL;
+    return dm_map_get(p->fetch_of, username);
 }
 
-void gw_principals_ask(struct gw_principals *p, dm_view username, dm_time deadline, struct gw_principals_wait *w,
-                       gw_principals_fn fn)
+void gw_principals_ask(struct gw_principals *p, dm_view username, dm_time deadline,
+                       struct gw_principals_wait *w, gw_principals_fn fn)
 {
     struct fetch *f = find_fetch(p, username);
     bool fresh = f == NULL;
@@ -178,6 +206,7 @@ void gw_principals_ask(struct gw_principals *p, dm_view username, dm_time deadli
         f->deadline = deadline;
         dm_list_init(&f->waiters);
         dm_list_add_tail(&p->fetches, &f->link);
+        dm_map_put(p->fetch_of, username, f);
     }
     w->fn_ = fn;
     w->pending = true;
@@ -197,8 +226,8 @@ void gw_principals_cancel(struct gw_principals *p, struct gw_principals_wait *w)
 
 /* --- changes --- */
 
-static void on_change(struct dm_live_subscriber *s, uint64_t generation, const struct dm_live_change *changes,
-                      size_t n)
+static void on_change(struct dm_live_subscriber *s, uint64_t generation,
+                      const struct dm_live_change *changes, size_t n)
 {
     struct gw_principals *p = DM_CONTAINER_OF(s, struct gw_principals, subscriber);
 
@@ -206,7 +235,8 @@ static void on_change(struct dm_live_subscriber *s, uint64_t generation, const s
     for (size_t i = 0; i < n; i++) {
         struct fetch *f;
 
-        if (!dm_view_eq(changes[i].kind, DM_LIT("user")) && !dm_view_eq(changes[i].kind, DM_LIT("subscription")))
+        if (!dm_view_eq(changes[i].kind, DM_LIT("user")) &&
+            !dm_view_eq(changes[i].kind, DM_LIT("subscription")))
             continue;
         dm_map_remove(p->entries, changes[i].id);
         f = find_fetch(p, changes[i].id);
@@ -217,14 +247,15 @@ static void on_change(struct dm_live_subscriber *s, uint64_t generation, const s
 
 /* --- birth and end --- */
 
-struct gw_principals *gw_principals_new(struct dm_loop *loop, struct dm_live *live, size_t max_entries,
-                                        dm_time ttl)
+struct gw_principals *gw_principals_new(struct dm_loop *loop, struct dm_live *live,
+                                        size_t max_entries, dm_time ttl)
 {
     struct gw_principals *p = DM_NEW(struct gw_principals);
 
     p->loop = loop;
     p->live = live;
     p->entries = dm_map_new(entry_free);
+    p->fetch_of = dm_map_new(NULL);
     p->max_entries = max_entries;
     p->ttl = ttl;
     dm_list_init(&p->lru);
@@ -252,6 +283,7 @@ void gw_principals_free(struct gw_principals *p)
         fetch_free(f);
     }
     dm_map_free(p->entries);
+    dm_map_free(p->fetch_of);
     dm_mem_free(p);
 }
 
