@@ -35,7 +35,8 @@ static struct dm_json *problem(struct adm_call *c)
 
     dm_json_set_str(o, DM_LIT("type"), DM_LIT("about:blank"));
     dm_json_set_i64(o, DM_LIT("status"), r->status);
-    dm_json_set_str(o, DM_LIT("title"), cut(r->error_message.len > 0 ? r->error_message : r->error_code));
+    dm_json_set_str(o, DM_LIT("title"),
+                    cut(r->error_message.len > 0 ? r->error_message : r->error_code));
     set_text(o, DM_LIT("error_code"), r->error_code);
     dm_json_set_str(o, DM_LIT("instance"), c->rq->request_id);
     return o;
@@ -104,7 +105,8 @@ static void write_body(struct adm_call *c)
         adm_header(c, "X-Body-Length", adm_text(c, "%zu", dm_buf_view(&c->rs->body).len));
 }
 
-/* A strong validator of what was read; If-None-Match answers 304 without the body (RFC 9110 §13.1.2). */
+/* A strong validator of what was read; If-None-Match answers 304 without the body (RFC 9110
+ * §13.1.2). */
 static void apply_etag(struct adm_call *c)
 {
     unsigned char digest[DM_SHA256_LEN];
@@ -154,8 +156,9 @@ void adm_answer(struct adm_call *c)
     apply_etag(c);
     add_cors(c);
     if (on_platform(c) && c->rs->status < 400)
-        adm_header(c, "Access-Control-Expose-Headers",
-                   DM_LIT("X-Request-ID, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"));
+        adm_header(
+            c, "Access-Control-Expose-Headers",
+            DM_LIT("X-Request-ID, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"));
 }
 
 void adm_answer_preflight(struct adm_call *c)
@@ -169,7 +172,8 @@ void adm_answer_preflight(struct adm_call *c)
     adm_cors_headers(c->settings, &value);
     adm_header(c, "Access-Control-Allow-Headers", dm_buf_view(&value));
     dm_buf_done(&value);
-    adm_header(c, "Access-Control-Max-Age", adm_text(c, "%lld", (long long)c->settings->cors_max_age));
+    adm_header(c, "Access-Control-Max-Age",
+               adm_text(c, "%lld", (long long)c->settings->cors_max_age));
     add_cors(c);
     c->rs->status = 204;
 }

@@ -1,6 +1,5 @@
 #include "admin/app.h"
 
-#include <stdatomic.h>
 #include "admin/router.h"
 #include "admin/services/publish.h"
 #include "admin/services/revocation.h"
@@ -8,12 +7,14 @@
 #include "admin/services/seed.h"
 #include "base/log.h"
 #include "crypto/random.h"
+#include <stdatomic.h>
 
 enum { CSRF_KEY_LEN = 32 }; /* bytes: as long as the HMAC's digest */
 
 struct adm_app {
     struct adm_app_config config;
-    pthread_mutex_t lock; /* settings, security, seeded: pointers are swapped under it, never used */
+    pthread_mutex_t
+        lock; /* settings, security, seeded: pointers are swapped under it, never used */
     pthread_cond_t seeded_cond;
     struct dm_settings *settings;
     struct adm_security *security;
@@ -121,7 +122,8 @@ static void free_app(struct adm_app *app)
     dm_mem_free(app);
 }
 
-enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret, struct dm_error *err)
+enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
+                           struct dm_error *err)
 {
     struct adm_app *app = DM_NEW(struct adm_app);
     enum dm_code rc;

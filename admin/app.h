@@ -1,35 +1,38 @@
-/* The admin part of a program: stores, keys, settings, and the handler behind the admin server. Calls run
- * on the admin server's threads; everything here is safe for any thread unless said otherwise. */
+/* The admin part of a program: stores, keys, settings, and the handler behind the admin server.
+ * Calls run on the admin server's threads; everything here is safe for any thread unless said
+ * otherwise. */
 #pragma once
 
-#include <pthread.h>
 #include "admin/call.h"
 #include "base/metrics.h"
 #include "crypto/keyset.h"
 #include "model/settings.h"
 #include "store/documents.h"
 #include "store/live.h"
+#include <pthread.h>
 
 struct adm_app_config {
-    struct dm_settings *settings;     /* a reference of its own is taken */
-    struct dm_keyset *keys;           /* likewise */
-    struct dm_documents *documents;   /* borrowed, outlive the app */
+    struct dm_settings *settings;   /* a reference of its own is taken */
+    struct dm_keyset *keys;         /* likewise */
+    struct dm_documents *documents; /* borrowed, outlive the app */
     struct dm_live_admin *live;
     const struct dm_clock *clock;
     struct dm_metrics *metrics;
     bool memory_mode;
-    /* Waits until the data plane of this process has the generation in force, so that a change made over
-     * HTTP is visible to the next call (role `all`). NULL: not in this program. */
+    /* Waits until the data plane of this process has the generation in force, so that a change made
+     * over HTTP is visible to the next call (role `all`). NULL: not in this program. */
     void (*wait_applied)(void *ctx, uint64_t generation);
-    void (*clear_caches)(void *ctx); /* DELETE /api/caches reaches the data plane of this process; NULL: none */
+    void (*clear_caches)(
+        void *ctx); /* DELETE /api/caches reaches the data plane of this process; NULL: none */
     void *ctx;
 };
 
 struct adm_app;
 
-/* Seeds what is absent (platform-access.md §6.3), publishes every policy object once. The admin password's
- * hash is made on a thread of its own; logins wait for it. */
-enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret, struct dm_error *err) DM_MUST_USE;
+/* Seeds what is absent (platform-access.md §6.3), publishes every policy object once. The admin
+ * password's hash is made on a thread of its own; logins wait for it. */
+enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
+                           struct dm_error *err) DM_MUST_USE;
 void adm_app_stop(struct adm_app *app); /* after the admin server stopped */
 /* For dm_admin_server_config. */
 void adm_handle(void *app, struct dm_admin_request *rq, struct dm_admin_response *rs);
@@ -47,6 +50,7 @@ void adm_app_swap_security(struct adm_app *app, struct adm_security *s); /* take
 struct dm_documents *adm_documents(struct adm_app *app);
 struct dm_live_admin *adm_live(struct adm_app *app);
 struct dm_keyset *adm_keys(struct adm_app *app);
-dm_view adm_csrf_key(struct adm_app *app); /* random at start: sessions outlive it only with a new token */
+dm_view
+adm_csrf_key(struct adm_app *app); /* random at start: sessions outlive it only with a new token */
 const struct dm_clock *adm_clock(struct adm_app *app);
 const struct adm_app_config *adm_config(struct adm_app *app);

@@ -3,7 +3,8 @@
 #include "base/log.h"
 #include "base/redact.h"
 
-/* Secrets by key or by shape never reach the trail. Depth is that of details: one level of members. */
+/* Secrets by key or by shape never reach the trail. Depth is that of details: one level of members.
+ */
 static struct dm_json *sanitised(const struct dm_json *details)
 {
     struct dm_json *o = dm_json_new_object();
@@ -32,7 +33,8 @@ void adm_audit_write(struct adm_call *c, dm_view action, const char *status)
         DM_DEFER(dm_json_freep) struct dm_json *clean = sanitised(c->audit.details);
         dm_json_write(clean, &details);
     }
-    shown = dm_buf_ok(&details) && dm_buf_view(&details).len > 0 ? dm_buf_view(&details) : DM_VIEW_NONE;
+    shown =
+        dm_buf_ok(&details) && dm_buf_view(&details).len > 0 ? dm_buf_view(&details) : DM_VIEW_NONE;
     dm_log(DM_LOG_AUDIT, c->rq->request_id, action,
            (const struct dm_log_field[]){
                DM_F("username", c->caller.username),

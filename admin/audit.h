@@ -1,5 +1,5 @@
-/* The audit event of a call: one record per mutating call and per refusal of permission, written before the
- * answer (operations.md §8.5). The trail is never dropped by the log. */
+/* The audit event of a call: one record per mutating call and per refusal of permission, written
+ * before the answer (operations.md §8.5). The trail is never dropped by the log. */
 #pragma once
 
 #include "admin/call.h"

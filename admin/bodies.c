@@ -11,8 +11,8 @@ static const struct dm_field password_fields[] = {
 const struct dm_record_type adm_body_password = {
     .noun = "password", .fields = password_fields, .n_fields = DM_COUNT_OF(password_fields)};
 
-/* 64/8 like the API model: a long-named API must be subscribable (platform-apis.md §3.2 rules the same
- * for endpoints). */
+/* 64/8 like the API model: a long-named API must be subscribable (platform-apis.md §3.2 rules the
+ * same for endpoints). */
 static const struct dm_field subscribe_fields[] = {
     {.name = "username", .type = DM_FIELD_STR, .min = 3, .max = 50, .flags = DM_FIELD_REQUIRED},
     {.name = "api_name", .type = DM_FIELD_STR, .min = 1, .max = 64, .flags = DM_FIELD_REQUIRED},
@@ -24,8 +24,16 @@ const struct dm_record_type adm_body_subscribe = {
 static const struct dm_field cors_check_fields[] = {
     {.name = "origin", .type = DM_FIELD_STR, .min = 0, .max = 2048, .flags = DM_FIELD_REQUIRED},
     {.name = "method", .type = DM_FIELD_STR, .min = 0, .max = 32, .flags = DM_FIELD_REQUIRED},
-    {.name = "request_headers", .type = DM_FIELD_STRS, .min = 0, .max = 128, .flags = DM_FIELD_NULLABLE},
-    {.name = "with_credentials", .type = DM_FIELD_BOOL, .min = 1, .max = 0, .flags = DM_FIELD_NULLABLE},
+    {.name = "request_headers",
+     .type = DM_FIELD_STRS,
+     .min = 0,
+     .max = 128,
+     .flags = DM_FIELD_NULLABLE},
+    {.name = "with_credentials",
+     .type = DM_FIELD_BOOL,
+     .min = 1,
+     .max = 0,
+     .flags = DM_FIELD_NULLABLE},
     {.name = "api", .type = DM_FIELD_OBJECT, .min = 1, .max = 0, .flags = DM_FIELD_NULLABLE},
 };
 const struct dm_record_type adm_body_cors_check = {

@@ -1,10 +1,10 @@
 #include "admin/call.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include "admin/app.h"
 #include "base/log.h"
 #include "codec/uri.h"
+#include <stdarg.h>
+#include <stdio.h>
 
 static dm_view arena_vfmt(struct adm_call *c, const char *fmt, va_list args)
 {
@@ -91,8 +91,8 @@ void adm_fail_store(struct adm_call *c, const struct dm_error *err)
     } else {
         adm_fail_err(c, ERR_UNEXPECTED);
     }
-    DM_LOG(DM_LOG_ERROR, c->rq->request_id, "admin.store.failed", DM_FC("kind", dm_code_name(err->kind)),
-           DM_FC("reason", err->text));
+    DM_LOG(DM_LOG_ERROR, c->rq->request_id, "admin.store.failed",
+           DM_FC("kind", dm_code_name(err->kind)), DM_FC("reason", err->text));
 }
 
 void adm_fail_invalid(struct adm_call *c)
@@ -152,13 +152,14 @@ bool adm_page_of(struct adm_call *c, struct adm_page *ret)
         adm_fail(c, 400, "PAG001", "Page size exceeds maximum limit");
         return false;
     }
-    if (ret->page > INT64_MAX / ret->size - 1) /* past every possible end: an empty page, no overflow */
+    if (ret->page >
+        INT64_MAX / ret->size - 1) /* past every possible end: an empty page, no overflow */
         ret->page = INT64_MAX / ret->size - 1;
     return true;
 }
 
-void adm_ok_page(struct adm_call *c, const char *items_key, struct dm_json *items, const struct adm_page *p,
-                 uint64_t total)
+void adm_ok_page(struct adm_call *c, const char *items_key, struct dm_json *items,
+                 const struct adm_page *p, uint64_t total)
 {
     struct dm_json *page = dm_json_new_object();
     struct dm_json *kept = dm_json_new_array();
@@ -177,7 +178,8 @@ void adm_ok_page(struct adm_call *c, const char *items_key, struct dm_json *item
     adm_ok(c, 200, page);
 }
 
-void adm_list_page(struct adm_call *c, const char *collection, const char *items_key, const char *sort)
+void adm_list_page(struct adm_call *c, const char *collection, const char *items_key,
+                   const char *sort)
 {
     struct dm_json *items = NULL;
     struct dm_query query = {.sort = sort};

@@ -1,8 +1,9 @@
 #include "admin/cors.h"
 
 /* What "*" stands for in ALLOW_HEADERS: credentialed requests cannot use a wildcard (§1.5). */
-static const dm_view fixed_headers[] = {DM_LIT("Accept"), DM_LIT("Content-Type"), DM_LIT("X-CSRF-Token"),
-                                        DM_LIT("Authorization"), DM_LIT("X-Requested-With")};
+static const dm_view fixed_headers[] = {DM_LIT("Accept"), DM_LIT("Content-Type"),
+                                        DM_LIT("X-CSRF-Token"), DM_LIT("Authorization"),
+                                        DM_LIT("X-Requested-With")};
 
 static bool listed(const struct dm_strs *list, dm_view v, bool nocase)
 {
@@ -54,7 +55,8 @@ static bool header_allowed(const struct dm_settings *s, dm_view name)
     return listed(headers_wildcard(s) ? &fixed : &s->allow_headers, name, true);
 }
 
-void adm_cors_decide(const struct dm_settings *s, const struct adm_cors_ask *ask, struct adm_cors_verdict *ret)
+void adm_cors_decide(const struct dm_settings *s, const struct adm_cors_ask *ask,
+                     struct adm_cors_verdict *ret)
 {
     ret->origin_allowed = adm_cors_origin_allowed(s, ask->origin);
     ret->method_allowed = dm_view_eq_nocase(ask->method, DM_LIT("OPTIONS")) ||

@@ -1,5 +1,5 @@
-/* The life of an admin call, in the order of platform-access.md §1.1 and platform-apis.md §0.1: address,
- * preflight, route, body, identity, permission, rate, handler, audit, answer. */
+/* The life of an admin call, in the order of platform-access.md §1.1 and platform-apis.md §0.1:
+ * address, preflight, route, body, identity, permission, rate, handler, audit, answer. */
 #include "admin/answer.h"
 #include "admin/app.h"
 #include "admin/audit.h"
@@ -32,7 +32,8 @@ static void check_address(struct adm_call *c)
         return;
     adm_fail_err(c, verdict);
     c->result.bare = c->result.status_in_body = true;
-    adm_header(c, "X-Doorman-Reason", verdict == ERR_IP_BLOCKED ? DM_LIT("ip; blacklist") : DM_LIT("ip; whitelist"));
+    adm_header(c, "X-Doorman-Reason",
+               verdict == ERR_IP_BLOCKED ? DM_LIT("ip; blacklist") : DM_LIT("ip; whitelist"));
     c->audit.target = c->rq->target;
     adm_audit_write(c, DM_LIT("ip.global_deny"), "blocked");
 }
@@ -52,7 +53,8 @@ static bool json_type(dm_view type)
     dm_view media = dm_view_trim(dm_view_sub(type, 0, dm_view_find_byte(type, ';', 0)));
 
     return media.len == 0 || dm_view_eq_nocase(media, DM_LIT("application/json")) ||
-           (media.len > 17 && dm_view_eq_nocase(dm_view_sub(media, 0, 12), DM_LIT("application/")) &&
+           (media.len > 17 &&
+            dm_view_eq_nocase(dm_view_sub(media, 0, 12), DM_LIT("application/")) &&
             dm_view_eq_nocase(dm_view_sub(media, media.len - 5, 5), DM_LIT("+json")));
 }
 
@@ -82,8 +84,9 @@ static void check_body(struct adm_call *c)
         c->body = DM_TAKE(doc);
         return;
     }
-    rc = c->route->body == ADM_BODY_CREATE ? dm_record_create(c->route->record, doc, &c->body, &err)
-                                           : dm_record_update(c->route->record, doc, &c->body, &err);
+    rc = c->route->body == ADM_BODY_CREATE
+             ? dm_record_create(c->route->record, doc, &c->body, &err)
+             : dm_record_update(c->route->record, doc, &c->body, &err);
     if (rc == DM_OK)
         return;
     DM_LOG(DM_LOG_DEBUG, c->rq->request_id, "admin.body.invalid", DM_FC("reason", err.text));
@@ -163,15 +166,15 @@ static void write_audit(struct adm_call *c)
     if (c->audit.target.ptr == NULL)
         c->audit.target = path_of(c->rq->target);
     adm_audit_write(c, action.len > 0 ? action : DM_LIT("platform.request"),
-                    denied                     ? "blocked"
+                    denied                   ? "blocked"
                     : c->result.status < 300 ? "success"
-                                               : "failure");
+                                             : "failure");
 }
 
 static void walk(struct adm_call *c, dm_view allow)
 {
-    static void (*const checks[])(struct adm_call *) = {check_body, check_identity, check_permission,
-                                                        adm_login_limit, run_handler};
+    static void (*const checks[])(struct adm_call *) = {
+        check_body, check_identity, check_permission, adm_login_limit, run_handler};
 
     check_address(c);
     if (!answered(c))
@@ -200,8 +203,9 @@ static void log_call(struct adm_call *c, dm_time started)
            (const struct dm_log_field[]){
                DM_F("username", c->caller.username),
                DM_F("client_ip", dm_view_make(address, dm_address_write(&c->client, address))),
-               DM_F("method", c->rq->method), DM_F("path", path), DM_FI("status_code", c->rs->status),
-               DM_FI("response_time_ms", took / DM_MS), DM_F("error_code", c->result.error_code)},
+               DM_F("method", c->rq->method), DM_F("path", path),
+               DM_FI("status_code", c->rs->status), DM_FI("response_time_ms", took / DM_MS),
+               DM_F("error_code", c->result.error_code)},
            7);
 }
 
@@ -213,11 +217,14 @@ void adm_handle(void *app, struct dm_admin_request *rq, struct dm_admin_response
     dm_time started = dm_clock_mono(adm_clock(app));
 
     c.settings = adm_app_settings(app);
-    c.query = question < rq->target.len ? dm_view_sub(rq->target, question + 1, rq->target.len) : DM_VIEW_NONE;
-    c.route = adm_route_find(rq->method, path_of(rq->target), c.arena, c.params, &c.n_params, &allow);
+    c.query = question < rq->target.len ? dm_view_sub(rq->target, question + 1, rq->target.len)
+                                        : DM_VIEW_NONE;
+    c.route =
+        adm_route_find(rq->method, path_of(rq->target), c.arena, c.params, &c.n_params, &allow);
     if (c.route != NULL && c.route->audit != NULL)
         c.audit.action = dm_view_of(c.route->audit);
-    if (dm_view_eq(rq->method, DM_LIT("OPTIONS")) && dm_view_starts(rq->target, DM_LIT("/platform"))) {
+    if (dm_view_eq(rq->method, DM_LIT("OPTIONS")) &&
+        dm_view_starts(rq->target, DM_LIT("/platform"))) {
         adm_client_address(&c, &c.client);
         adm_answer_preflight(&c);
     } else {

@@ -1,9 +1,9 @@
 #include "admin/login_limit.h"
 
-#include <string.h>
 #include "admin/app.h"
 #include "admin/router.h"
 #include "base/log.h"
+#include <string.h>
 
 /* IPv6 clients own a /64: they count as one (operations.md §8.19). */
 static dm_view limit_id(const struct adm_call *c, char out[DM_ADDRESS_TEXT])
@@ -42,13 +42,15 @@ void adm_login_limit(struct adm_call *c)
         say_limits(c, limit, limit, window);
         return;
     }
-    rc = dm_live_hit(adm_live(c->app), login ? DM_LIT("ip_rate_limit") : DM_LIT("ip_rate_limit:register"),
+    rc = dm_live_hit(adm_live(c->app),
+                     login ? DM_LIT("ip_rate_limit") : DM_LIT("ip_rate_limit:register"),
                      limit_id(c, address), limit, window, &hit, &err);
     if (rc == DM_LIMIT) {
-        adm_failf(c, 429, "IP_RATE_LIMIT",
-                  "Too many requests from your IP address. Please wait %lld seconds before trying again. "
-                  "Limit: %lld requests per %lld seconds.",
-                  (long long)hit.retry_after, (long long)limit, (long long)window);
+        adm_failf(
+            c, 429, "IP_RATE_LIMIT",
+            "Too many requests from your IP address. Please wait %lld seconds before trying again. "
+            "Limit: %lld requests per %lld seconds.",
+            (long long)hit.retry_after, (long long)limit, (long long)window);
         adm_header(c, "Retry-After", adm_text(c, "%lld", (long long)hit.retry_after));
         adm_header(c, "X-Doorman-Reason", DM_LIT("ip rate; window"));
         say_limits(c, limit, 0, hit.retry_after);

@@ -48,7 +48,8 @@ static dm_view rest_of(const struct path *p, size_t at)
     return dm_view_make(p->segments[at].ptr, (size_t)(last.ptr + last.len - p->segments[at].ptr));
 }
 
-static bool match(const char *pattern, const struct path *p, dm_view params[ADM_PARAMS_MAX], size_t *ret_n)
+static bool match(const char *pattern, const struct path *p, dm_view params[ADM_PARAMS_MAX],
+                  size_t *ret_n)
 {
     dm_view rest = dm_view_of(pattern + 1), part;
     size_t at = 0, n = 0;

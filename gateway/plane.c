@@ -1,21 +1,22 @@
 #include "gateway/plane.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include "gateway/worker.h"
 #include "io/admin_door.h"
 #include "io/listener.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
 enum {
-    MAILBOX_LETTERS = 1024,      /* admin threads are capped far below; more means a stuck loop */
-    ARENA_CHUNK = 8 * 1024,      /* a usual request fits one chunk: head, decoded path, upstream head */
-    ARENA_KEEP = 256,            /* idle chunks a worker keeps: 2 MB at most */
-    DOOR_CONNECTIONS = 64,       /* as many as the admin server has threads */
+    MAILBOX_LETTERS = 1024, /* admin threads are capped far below; more means a stuck loop */
+    ARENA_CHUNK = 8 * 1024, /* a usual request fits one chunk: head, decoded path, upstream head */
+    ARENA_KEEP = 256,       /* idle chunks a worker keeps: 2 MB at most */
+    DOOR_CONNECTIONS = 64,  /* as many as the admin server has threads */
     ANSWER_HEAD_MAX = 64 * 1024, /* the admin's largest head: four cookies with tokens */
     ADMIN_TIMEOUT_S = 120        /* the longest admin handler there is (imports) */
 };
 
-static const dm_time heartbeat = DM_SEC; /* an idle loop still turns this often: watchdog (operations.md §8.1) */
+static const dm_time heartbeat =
+    DM_SEC; /* an idle loop still turns this often: watchdog (operations.md §8.1) */
 
 struct thread {
     struct gw_plane *plane;
@@ -179,7 +180,8 @@ enum dm_code gw_plane_start(struct gw_plane *p, struct dm_error *err)
 {
     for (size_t i = 0; i < p->config.n_workers; i++) {
         if (pthread_create(&p->threads[i].id, NULL, run, &p->threads[i]) != 0)
-            return DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED, "could not start worker thread %zu", i);
+            return DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED, "could not start worker thread %zu",
+                           i);
         p->threads[i].running = true;
     }
     return DM_OK;
@@ -249,7 +251,8 @@ static void run_simple(struct dm_call *call)
 static void on_every_thread(struct gw_plane *p, void (*what)(struct thread *t))
 {
     for (size_t i = 0; i < p->config.n_workers; i++) {
-        struct simple_call s = {.call = {.run = run_simple}, .thread = &p->threads[i], .what = what};
+        struct simple_call s = {
+            .call = {.run = run_simple}, .thread = &p->threads[i], .what = what};
 
         while (dm_mailbox_call(p->threads[i].mailbox, &s.call) == DM_LIMIT)
             dm_loop_wake(p->threads[i].loop); /* a full box empties with the loop's next turn */
@@ -302,7 +305,8 @@ static enum dm_code make_thread(struct gw_plane *p, size_t index, struct dm_erro
     return make_worker(t, err);
 }
 
-enum dm_code gw_plane_new(const struct gw_plane_config *c, struct gw_plane **ret, struct dm_error *err)
+enum dm_code gw_plane_new(const struct gw_plane_config *c, struct gw_plane **ret,
+                          struct dm_error *err)
 {
     struct gw_plane *p = DM_NEW(struct gw_plane);
     enum dm_code rc = DM_OK;

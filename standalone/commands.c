@@ -1,9 +1,9 @@
 #include "standalone/commands.h"
 
-#include <stdio.h>
-#include <sysexits.h>
 #include "base/buf.h"
 #include "io/probe.h"
+#include <stdio.h>
+#include <sysexits.h>
 
 enum { TEXT_CAP = 1024 * 1024 }; /* all faults of one configuration, or all settings */
 

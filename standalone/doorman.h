@@ -1,8 +1,7 @@
-/* The whole process: what it is made of and how it lives. Main thread; the plane and the admin server have
- * threads of their own. */
+/* The whole process: what it is made of and how it lives. Main thread; the plane and the admin
+ * server have threads of their own. */
 #pragma once
 
-#include <limits.h>
 #include "admin/app.h"
 #include "gateway/plane.h"
 #include "gateway/snapshot/loader.h"
@@ -11,6 +10,7 @@
 #include "io/mailbox.h"
 #include "io/timer.h"
 #include "store/dump.h"
+#include <limits.h>
 
 struct doorman {
     struct dm_settings *settings;
@@ -24,8 +24,8 @@ struct doorman {
     struct dm_listener_limits_shared *status_limits;
     struct dm_listener *status;
     struct dm_io signals;
-    struct dm_timer step;         /* what shutdown waits for next */
-    struct dm_letter drained;     /* from the last worker */
+    struct dm_timer step;     /* what shutdown waits for next */
+    struct dm_letter drained; /* from the last worker */
     bool stopping;
     size_t max_connections; /* as many as the descriptor limit allows */
     /* data plane */

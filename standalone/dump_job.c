@@ -1,4 +1,5 @@
-/* The memory dump of the process: restored before anything is seeded, written on SIGUSR1 and at the end. */
+/* The memory dump of the process: restored before anything is seeded, written on SIGUSR1 and at the
+ * end. */
 #include "base/log.h"
 #include "standalone/doorman.h"
 
@@ -62,7 +63,8 @@ bool doorman_restore(struct doorman *d)
 static struct dm_metric *result_metric(struct doorman *d, bool good)
 {
     return dm_metric_get(d->metrics, DM_COUNTER, "doorman_memory_dump_total",
-                         good ? "result=\"success\"" : "result=\"failure\"", "Memory dumps written", NULL, 0);
+                         good ? "result=\"success\"" : "result=\"failure\"", "Memory dumps written",
+                         NULL, 0);
 }
 
 void doorman_dump(struct doorman *d)
@@ -74,7 +76,8 @@ void doorman_dump(struct doorman *d)
     bool good;
 
     if (dm_secret_empty(c.key)) {
-        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "no memory dump: MEM_ENCRYPTION_KEY is not configured");
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE,
+               "no memory dump: MEM_ENCRYPTION_KEY is not configured");
         return;
     }
     dm_buf_init(&file, NAME_CAP);

@@ -1,8 +1,8 @@
+#include "standalone/commands.h"
+#include "standalone/options.h"
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
-#include "standalone/commands.h"
-#include "standalone/options.h"
 
 int main(int argc, char **argv)
 {

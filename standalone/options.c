@@ -23,8 +23,10 @@ static const char help[] =
     "Settings come from the environment, the file, or defaults, in this order; docs/settings.md\n"
     "lists them. Needed: DOORMAN_ADMIN_PASSWORD and JWT_SECRET_KEY (or JWT_KEYS).\n"
     "\n"
-    "signals: TERM, INT  drain, dump, exit 0     USR1  write a dump now     HUP  reopen the log files\n"
-    "exit:    0 clean    64 usage    69 port or store not to be had    70 internal    78 configuration\n";
+    "signals: TERM, INT  drain, dump, exit 0     USR1  write a dump now     HUP  reopen the log "
+    "files\n"
+    "exit:    0 clean    64 usage    69 port or store not to be had    70 internal    78 "
+    "configuration\n";
 
 void options_help(void)
 {

@@ -1,4 +1,10 @@
-/* From settings to a serving process, and back: every part is born here, in the order of what needs what. */
+/* From settings to a serving process, and back: every part is born here, in the order of what needs
+ * what. */
+#include "admin/services/seed.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "standalone/commands.h"
+#include "standalone/doorman.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,17 +13,12 @@
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
-#include "admin/services/seed.h"
-#include "base/fault.h"
-#include "base/log.h"
-#include "standalone/commands.h"
-#include "standalone/doorman.h"
 
 enum {
-    FDS_OF_OUR_OWN = 512,   /* upstreams, admin threads, logs, eventfds */
-    LETTERS = 64,           /* from workers to the control loop */
-    STATUS_CONNECTIONS = 64, /* scrapers and probes */
-    ADMIN_THREADS = 64,     /* admin handlers at once; more wait in the socket's backlog */
+    FDS_OF_OUR_OWN = 512,     /* upstreams, admin threads, logs, eventfds */
+    LETTERS = 64,             /* from workers to the control loop */
+    STATUS_CONNECTIONS = 64,  /* scrapers and probes */
+    ADMIN_THREADS = 64,       /* admin handlers at once; more wait in the socket's backlog */
     MEMORY_LOG_LINES = 50000, /* configuration.md §2.11 */
     ARENA_CHUNK = 8 * 1024,
     ARENA_KEEP = 4,
@@ -45,7 +46,8 @@ static void start_log(struct doorman *d)
                                          .file = d->log_file,
                                          .max_bytes = (size_t)s->log_max_bytes,
                                          .backup_count = (int)s->log_backup_count,
-                                         .memory_lines = s->memory_log_enabled ? MEMORY_LOG_LINES : 0,
+                                         .memory_lines =
+                                             s->memory_log_enabled ? MEMORY_LOG_LINES : 0,
                                          .fd = STDOUT_FILENO};
 
     dm_log_start(&config);
@@ -149,7 +151,8 @@ static bool make_admin(struct doorman *d)
     return true;
 }
 
-/* Private to this user: whoever may write here could speak to the admin part with any address it likes. */
+/* Private to this user: whoever may write here could speak to the admin part with any address it
+ * likes. */
 static bool make_socket_dir(struct doorman *d)
 {
     snprintf(d->socket_dir, sizeof(d->socket_dir), "/tmp/doorman-XXXXXX");
@@ -232,8 +235,8 @@ static void make_control(struct doorman *d)
     d->ops.metrics = d->metrics;
 }
 
-/* Raises the descriptor limit as far as the system lets us. What was asked for explicitly must fit; the
- * default gives way, with a warning, to a smaller machine. */
+/* Raises the descriptor limit as far as the system lets us. What was asked for explicitly must fit;
+ * the default gives way, with a warning, to a smaller machine. */
 static bool fd_limit_good(struct doorman *d)
 {
     const rlim_t wanted = (rlim_t)d->settings->max_connections + FDS_OF_OUR_OWN;
@@ -254,12 +257,14 @@ static bool fd_limit_good(struct doorman *d)
         return true;
     if (limit.rlim_cur > 2 * FDS_OF_OUR_OWN && origin != NULL && strcmp(origin, "default") == 0) {
         d->max_connections = limit.rlim_cur - FDS_OF_OUR_OWN;
-        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "fewer connections than MAX_CONNECTIONS: the descriptor limit is lower",
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE,
+               "fewer connections than MAX_CONNECTIONS: the descriptor limit is lower",
                DM_FI("connections", d->max_connections), DM_FI("descriptors", limit.rlim_cur));
         return true;
     }
     fprintf(stderr,
-            "Failed to start server: Error: MAX_CONNECTIONS: more than the file-descriptor limit allows; got "
+            "Failed to start server: Error: MAX_CONNECTIONS: more than the file-descriptor limit "
+            "allows; got "
             "%lld; expected: at most %lld\n",
             (long long)d->settings->max_connections, (long long)limit.rlim_cur - FDS_OF_OUR_OWN);
     return false;
@@ -306,8 +311,8 @@ static void remove_socket_dir(struct doorman *d)
     rmdir(d->socket_dir);
 }
 
-/* Everything that may be half-built: each part's free takes NULL. Admin handlers may wait for the plane's
- * loops, so they end first; the dump is written once nothing changes any more. */
+/* Everything that may be half-built: each part's free takes NULL. Admin handlers may wait for the
+ * plane's loops, so they end first; the dump is written once nothing changes any more. */
 static void end(struct doorman *d, bool served)
 {
     dm_admin_server_stop(d->server);

@@ -1,10 +1,10 @@
 /* Signals and the way down: not ready -> delay -> drain -> dump -> exit (operations.md §8.16). */
+#include "base/log.h"
+#include "standalone/doorman.h"
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-#include "base/log.h"
-#include "standalone/doorman.h"
 
 static void stop_now(struct doorman *d)
 {
@@ -92,7 +92,8 @@ bool doorman_watch_signals(struct doorman *d)
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return false;
     signal(SIGPIPE, SIG_IGN);
-    d->signals = (struct dm_io){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal};
+    d->signals =
+        (struct dm_io){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal};
     if (d->signals.fd < 0)
         return false;
     dm_loop_watch_level(d->control, &d->signals, EPOLLIN);

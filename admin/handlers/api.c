@@ -51,7 +51,8 @@ static void set_identity(struct adm_call *c, struct dm_json *doc)
     dm_random_uuid(id);
     dm_json_set_str(doc, DM_LIT("api_id"), dm_view_of(id));
     dm_json_set_str(doc, DM_LIT("api_path"),
-                    adm_text(c, "/%.*s/%.*s", DM_FMT(dm_json_str(dm_json_get(doc, DM_LIT("api_name")))),
+                    adm_text(c, "/%.*s/%.*s",
+                             DM_FMT(dm_json_str(dm_json_get(doc, DM_LIT("api_name")))),
                              DM_FMT(dm_json_str(dm_json_get(doc, DM_LIT("api_version"))))));
 }
 
@@ -70,7 +71,8 @@ void adm_api_create(struct adm_call *c)
     adm_api_warn(c, c->body);
     rc = adm_record_insert(c, &dm_record_api, c->body, &err);
     if (rc == DM_EXISTS) {
-        adm_ok_message(c, 200, "API already exists"); /* not an error, and nothing was changed (§1.3) */
+        adm_ok_message(c, 200,
+                       "API already exists"); /* not an error, and nothing was changed (§1.3) */
     } else if (rc != DM_OK) {
         adm_fail_store(c, &err);
     } else {
@@ -83,8 +85,8 @@ void adm_api_create(struct adm_call *c)
 void adm_api_list(struct adm_call *c)
 {
     adm_list_page(c, "apis", "apis", "api_name");
-    for (struct dm_json *api = dm_json_first(dm_json_get(c->result.response, DM_LIT("apis"))); api != NULL;
-         api = dm_json_next(api))
+    for (struct dm_json *api = dm_json_first(dm_json_get(c->result.response, DM_LIT("apis")));
+         api != NULL; api = dm_json_next(api))
         adm_api_mask(api);
 }
 
@@ -132,7 +134,8 @@ static bool update_good(struct adm_call *c, const struct dm_json *api)
 
 void adm_api_update(struct adm_call *c)
 {
-    const struct dm_filter key[] = {DM_WHERE("api_name", c->params[0]), DM_WHERE("api_version", c->params[1])};
+    const struct dm_filter key[] = {DM_WHERE("api_name", c->params[0]),
+                                    DM_WHERE("api_version", c->params[1])};
     DM_DEFER(dm_json_freep) struct dm_json *api = NULL;
     struct dm_error err;
     enum dm_code rc;

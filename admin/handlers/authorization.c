@@ -29,14 +29,16 @@ static bool credentials(struct adm_call *c, dm_view *ret_email, dm_view *ret_pas
     return false;
 }
 
-static enum dm_code find_login(struct adm_call *c, dm_view email, struct dm_json **ret, struct dm_error *err)
+static enum dm_code find_login(struct adm_call *c, dm_view email, struct dm_json **ret,
+                               struct dm_error *err)
 {
     enum dm_code rc = adm_find_user_by_email(c->app, email, ret, err);
 
     return rc == DM_NOT_FOUND ? adm_find_user(c->app, email, ret, err) : rc;
 }
 
-/* A bcrypt hash of the Python Doorman becomes Argon2id (O16). A failure costs nothing but a later try. */
+/* A bcrypt hash of the Python Doorman becomes Argon2id (O16). A failure costs nothing but a later
+ * try. */
 static void rehash(struct adm_call *c, dm_view username, dm_view password)
 {
     struct dm_error err;
@@ -56,7 +58,8 @@ static bool issue(struct adm_call *c, const struct dm_json *user, struct adm_tok
         adm_fail_store(c, &err);
         return false;
     }
-    if (adm_tokens_issue(c, dm_json_str(dm_json_get(user, DM_LIT("username"))), role_name, role, ret) != DM_OK) {
+    if (adm_tokens_issue(c, dm_json_str(dm_json_get(user, DM_LIT("username"))), role_name, role,
+                         ret) != DM_OK) {
         adm_fail_err(c, ERR_UNEXPECTED);
         return false;
     }
@@ -90,8 +93,10 @@ void adm_auth_login(struct adm_call *c)
         adm_fail_store(c, &err);
         return;
     }
-    /* An unknown user costs the same as a wrong password: the empty hash is compared all the same. */
-    if (!dm_password_verify(password, dm_json_str(dm_json_get(user, DM_LIT("password"))), &old_hash)) {
+    /* An unknown user costs the same as a wrong password: the empty hash is compared all the same.
+     */
+    if (!dm_password_verify(password, dm_json_str(dm_json_get(user, DM_LIT("password"))),
+                            &old_hash)) {
         adm_fail(c, 400, "AUTH002", "Invalid email or password");
         return;
     }
@@ -227,7 +232,8 @@ void adm_auth_invalidate(struct adm_call *c)
     struct dm_error err;
     dm_view other;
 
-    if (c->rq->body.len > 0 && dm_json_parse(c->rq->body, &dm_json_default, &c->body, &err) != DM_OK) {
+    if (c->rq->body.len > 0 &&
+        dm_json_parse(c->rq->body, &dm_json_default, &c->body, &err) != DM_OK) {
         adm_fail_invalid(c);
         return;
     }
@@ -237,7 +243,8 @@ void adm_auth_invalidate(struct adm_call *c)
         return;
     }
     adm_audit(c, c->caller.username, NULL);
-    if (adm_revoke_token(c->app, c->caller.username, c->caller.jti, c->caller.token_exp, &err) != DM_OK) {
+    if (adm_revoke_token(c->app, c->caller.username, c->caller.jti, c->caller.token_exp, &err) !=
+        DM_OK) {
         adm_fail_store(c, &err);
         return;
     }

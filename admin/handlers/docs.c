@@ -1,4 +1,5 @@
-/* /platform/openapi.json: made from the table of routes and the field tables, so it cannot disagree. */
+/* /platform/openapi.json: made from the table of routes and the field tables, so it cannot
+ * disagree. */
 #include "admin/handlers.h"
 #include "admin/router.h"
 
@@ -6,7 +7,8 @@ static void add_parameters(struct dm_json *operation, dm_view path)
 {
     struct dm_json *list = dm_json_new_array();
 
-    for (size_t at = dm_view_find_byte(path, '{', 0); at < path.len; at = dm_view_find_byte(path, '{', at + 1)) {
+    for (size_t at = dm_view_find_byte(path, '{', 0); at < path.len;
+         at = dm_view_find_byte(path, '{', at + 1)) {
         size_t end = dm_view_find_byte(path, '}', at);
         dm_view name = dm_view_sub(path, at + 1, end - at - 1);
         struct dm_json *p = dm_json_new_object(), *schema = dm_json_new_object();
@@ -96,7 +98,8 @@ static struct dm_json *paths(struct adm_call *c)
         struct dm_json *item;
         char method[8];
 
-        if (dots < path.len) /* OpenAPI knows no rest-of-path parameter: {uri} with a note in the summary */
+        if (dots < path.len) /* OpenAPI knows no rest-of-path parameter: {uri} with a note in the
+                                summary */
             path = adm_text(c, "%.*s}", (int)dots, path.ptr);
         item = dm_json_get(o, path);
         if (item == NULL) {
@@ -110,8 +113,9 @@ static struct dm_json *paths(struct adm_call *c)
 
 void adm_docs_openapi(struct adm_call *c)
 {
-    struct dm_json *o = dm_json_new_object(), *info = dm_json_new_object(), *components = dm_json_new_object(),
-                   *schemes = dm_json_new_object(), *token = dm_json_new_object();
+    struct dm_json *o = dm_json_new_object(), *info = dm_json_new_object(),
+                   *components = dm_json_new_object(), *schemes = dm_json_new_object(),
+                   *token = dm_json_new_object();
 
     dm_json_set_str(info, DM_LIT("title"), DM_LIT("Doorman"));
     dm_json_set_str(info, DM_LIT("version"), DM_LIT(DOORMAN_VERSION));

@@ -13,8 +13,9 @@ static dm_view text_of(const struct dm_json *doc, const char *name)
 
 static struct adm_endpoint_key key_of_body(const struct adm_call *c)
 {
-    return (struct adm_endpoint_key){text_of(c->body, "endpoint_method"), text_of(c->body, "api_name"),
-                                     text_of(c->body, "api_version"), text_of(c->body, "endpoint_uri")};
+    return (struct adm_endpoint_key){text_of(c->body, "endpoint_method"),
+                                     text_of(c->body, "api_name"), text_of(c->body, "api_version"),
+                                     text_of(c->body, "endpoint_uri")};
 }
 
 /* Method in any case, the URI's leading slash put back (§3.1). */
@@ -28,14 +29,15 @@ static struct adm_endpoint_key key_of_path(struct adm_call *c)
 
 static void audit_key(struct adm_call *c, const struct adm_endpoint_key *k)
 {
-    adm_audit(c, adm_text(c, "%.*s %.*s/%.*s%.*s", DM_FMT(k->method), DM_FMT(k->api_name),
-                          DM_FMT(k->api_version), DM_FMT(k->uri)),
+    adm_audit(c,
+              adm_text(c, "%.*s %.*s/%.*s%.*s", DM_FMT(k->method), DM_FMT(k->api_name),
+                       DM_FMT(k->api_version), DM_FMT(k->uri)),
               NULL);
 }
 
 /* Result set and false when the client URI is taken by another endpoint of the API. */
-static bool client_uri_free(struct adm_call *c, const struct adm_endpoint_key *k, dm_view client_uri,
-                            dm_view own_id, const char *code)
+static bool client_uri_free(struct adm_call *c, const struct adm_endpoint_key *k,
+                            dm_view client_uri, dm_view own_id, const char *code)
 {
     struct dm_error err;
     bool conflict = false;
@@ -51,7 +53,8 @@ static bool client_uri_free(struct adm_call *c, const struct adm_endpoint_key *k
     return !conflict;
 }
 
-static bool create_allowed(struct adm_call *c, const struct adm_endpoint_key *k, dm_view *ret_api_id)
+static bool create_allowed(struct adm_call *c, const struct adm_endpoint_key *k,
+                           dm_view *ret_api_id)
 {
     DM_DEFER(dm_json_freep) struct dm_json *existing = NULL;
     DM_DEFER(dm_json_freep) struct dm_json *api = NULL;
@@ -59,7 +62,8 @@ static bool create_allowed(struct adm_call *c, const struct adm_endpoint_key *k,
     enum dm_code rc = adm_find_endpoint(c, k, &existing, &err);
 
     if (rc == DM_OK) {
-        adm_fail(c, 400, "END001", "Endpoint already exists for the requested API name, version and URI");
+        adm_fail(c, 400, "END001",
+                 "Endpoint already exists for the requested API name, version and URI");
         return false;
     }
     if (rc != DM_NOT_FOUND) {
@@ -97,7 +101,8 @@ void adm_endpoint_create(struct adm_call *c)
     dm_json_set_str(c->body, DM_LIT("endpoint_id"), dm_view_of(id));
     rc = adm_record_insert(c, &dm_record_endpoint, c->body, &err);
     if (rc == DM_EXISTS)
-        adm_fail(c, 400, "END001", "Endpoint already exists for the requested API name, version and URI");
+        adm_fail(c, 400, "END001",
+                 "Endpoint already exists for the requested API name, version and URI");
     else if (rc != DM_OK)
         adm_fail_store(c, &err);
     else
@@ -106,7 +111,8 @@ void adm_endpoint_create(struct adm_call *c)
 
 void adm_endpoint_list(struct adm_call *c)
 {
-    const struct dm_filter key[] = {DM_WHERE("api_name", c->params[0]), DM_WHERE("api_version", c->params[1])};
+    const struct dm_filter key[] = {DM_WHERE("api_name", c->params[0]),
+                                    DM_WHERE("api_version", c->params[1])};
     const struct dm_query query = {.filters = key, .n_filters = DM_COUNT_OF(key)};
     struct dm_json *endpoints = NULL, *o;
     struct dm_error err;
@@ -133,7 +139,8 @@ void adm_endpoint_get(struct adm_call *c)
     enum dm_code rc = adm_find_endpoint(c, &k, &endpoint, &err);
 
     if (rc == DM_NOT_FOUND)
-        adm_fail(c, 400, "END004", "Endpoint does not exist for the requested API name, version and URI");
+        adm_fail(c, 400, "END004",
+                 "Endpoint does not exist for the requested API name, version and URI");
     else if (rc != DM_OK)
         adm_fail_store(c, &err);
     else
@@ -143,7 +150,8 @@ void adm_endpoint_get(struct adm_call *c)
 /* Fields that make the key may be sent, but only with the stored values. */
 static bool keeps_key(const struct adm_call *c, const struct dm_json *stored)
 {
-    static const char *const fixed[] = {"endpoint_method", "api_name", "api_version", "endpoint_uri"};
+    static const char *const fixed[] = {"endpoint_method", "api_name", "api_version",
+                                        "endpoint_uri"};
 
     for (size_t i = 0; i < DM_COUNT_OF(fixed); i++) {
         dm_view sent = text_of(c->body, fixed[i]);
@@ -162,7 +170,8 @@ void adm_endpoint_update(struct adm_call *c)
 
     audit_key(c, &k);
     if (rc == DM_NOT_FOUND) {
-        adm_fail(c, 400, "END008", "Endpoint does not exist for the requested API name, version and URI");
+        adm_fail(c, 400, "END008",
+                 "Endpoint does not exist for the requested API name, version and URI");
         return;
     }
     if (rc != DM_OK) {
@@ -173,7 +182,8 @@ void adm_endpoint_update(struct adm_call *c)
         adm_fail(c, 400, "END006", "API method, name, version and URI cannot be updated");
         return;
     }
-    if (!client_uri_free(c, &k, text_of(c->body, "client_uri"), text_of(stored, "endpoint_id"), "END006"))
+    if (!client_uri_free(c, &k, text_of(c->body, "client_uri"), text_of(stored, "endpoint_id"),
+                         "END006"))
         return;
     if (dm_json_len(c->body) == 0) {
         adm_fail(c, 400, "END007", "No data to update");
@@ -204,7 +214,8 @@ void adm_endpoint_delete(struct adm_call *c)
         const struct dm_filter key = DM_WHERE("endpoint_id", text_of(stored, "endpoint_id"));
         rc = adm_record_delete(c, &dm_record_endpoint, &key, 1, &n, &err);
     } else if (rc == DM_NOT_FOUND) {
-        adm_fail(c, 400, "END004", "Endpoint does not exist for the requested API name, version and URI");
+        adm_fail(c, 400, "END004",
+                 "Endpoint does not exist for the requested API name, version and URI");
         return;
     }
     if (rc != DM_OK)

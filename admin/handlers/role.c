@@ -47,11 +47,14 @@ void adm_role_create(struct adm_call *c)
 
 void adm_role_list(struct adm_call *c)
 {
-    /* Admin roles are left out of the query by name; one with platform_admin is left out below, so a page
-     * may be shorter for it, as §4 allows. */
+    /* Admin roles are left out of the query by name; one with platform_admin is left out below, so
+     * a page may be shorter for it, as §4 allows. */
     const struct dm_filter hidden[] = {
         {.field = "role_name", .op = DM_FILTER_NE, .kind = DM_JSON_STRING, .str = DM_LIT("admin")},
-        {.field = "role_name", .op = DM_FILTER_NE, .kind = DM_JSON_STRING, .str = DM_LIT("platform admin")}};
+        {.field = "role_name",
+         .op = DM_FILTER_NE,
+         .kind = DM_JSON_STRING,
+         .str = DM_LIT("platform admin")}};
     DM_DEFER(dm_json_freep) struct dm_json *roles = NULL;
     struct dm_query query = {.sort = "role_name"};
     struct dm_json *items;
@@ -68,13 +71,15 @@ void adm_role_list(struct adm_call *c)
         query.n_filters = DM_COUNT_OF(hidden);
     }
     if (dm_documents_list(adm_documents(c->app), "roles", &query, &roles, &err) != DM_OK ||
-        dm_documents_count(adm_documents(c->app), "roles", query.filters, query.n_filters, &total, &err) != DM_OK) {
+        dm_documents_count(adm_documents(c->app), "roles", query.filters, query.n_filters, &total,
+                           &err) != DM_OK) {
         adm_fail_store(c, &err);
         return;
     }
     items = dm_json_new_array();
     for (struct dm_json *r = dm_json_first(roles); r != NULL; r = dm_json_next(r)) {
-        if (c->caller.is_admin || !adm_role_is_admin(dm_json_str(dm_json_get(r, DM_LIT("role_name"))), r))
+        if (c->caller.is_admin ||
+            !adm_role_is_admin(dm_json_str(dm_json_get(r, DM_LIT("role_name"))), r))
             dm_json_push(items, shown(c, r));
     }
     adm_ok_page(c, "roles", items, &page, total);

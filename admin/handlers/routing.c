@@ -42,7 +42,8 @@ void adm_routing_get(struct adm_call *c)
     struct dm_json *routing = NULL;
     struct dm_error err;
     uint64_t version;
-    enum dm_code rc = dm_documents_find(adm_documents(c->app), "routings", &key, 1, &routing, &version, &err);
+    enum dm_code rc =
+        dm_documents_find(adm_documents(c->app), "routings", &key, 1, &routing, &version, &err);
 
     if (rc == DM_NOT_FOUND)
         no_such_routing(c);

@@ -1,18 +1,21 @@
 /* /platform/security (platform-access.md §8.6). */
+#include "admin/services/security.h"
 #include "admin/app.h"
 #include "admin/handlers.h"
 #include "admin/services/records.h"
-#include "admin/services/security.h"
 
-static const struct dm_filter settings_key =
-    {.field = "type", .op = DM_FILTER_EQ, .kind = DM_JSON_STRING, .str = DM_LIT("security_settings")};
+static const struct dm_filter settings_key = {.field = "type",
+                                              .op = DM_FILTER_EQ,
+                                              .kind = DM_JSON_STRING,
+                                              .str = DM_LIT("security_settings")};
 
 static struct dm_json *find_settings(struct adm_call *c, struct dm_error *err)
 {
     struct dm_json *doc = NULL;
     uint64_t version;
 
-    if (dm_documents_find(adm_documents(c->app), "settings", &settings_key, 1, &doc, &version, err) != DM_OK)
+    if (dm_documents_find(adm_documents(c->app), "settings", &settings_key, 1, &doc, &version,
+                          err) != DM_OK)
         return NULL;
     return doc;
 }
@@ -33,8 +36,9 @@ static void add_warnings(struct dm_json *o)
     if (dm_json_bool(dm_json_get(o, DM_LIT("trust_x_forwarded_for")), false) &&
         dm_json_len(dm_json_get(o, DM_LIT("xff_trusted_proxies"))) == 0)
         dm_json_push(warnings,
-                     dm_json_new_str(DM_LIT("Trust X-Forwarded-For is enabled, but no trusted proxies are "
-                                            "configured. Set xff_trusted_proxies to avoid header spoofing.")));
+                     dm_json_new_str(
+                         DM_LIT("Trust X-Forwarded-For is enabled, but no trusted proxies are "
+                                "configured. Set xff_trusted_proxies to avoid header spoofing.")));
     dm_json_set(o, DM_LIT("security_warnings"), warnings);
 }
 
@@ -54,7 +58,8 @@ static void add_view(struct adm_call *c, struct dm_json *o)
         dm_json_set_bool(o, DM_LIT("allow_localhost_bypass"), c->settings->local_host_ip_bypass);
     dm_json_set_bool(o, DM_LIT("allow_localhost_bypass_locked"), bypass_locked(c));
     add_warnings(o);
-    dm_json_set_str(o, DM_LIT("client_ip"), dm_view_make(address, dm_address_write(&c->rq->peer, address)));
+    dm_json_set_str(o, DM_LIT("client_ip"),
+                    dm_view_make(address, dm_address_write(&c->rq->peer, address)));
     if (xff.ptr != NULL && dm_utf8_valid(xff))
         dm_json_set_str(o, DM_LIT("client_ip_xff"),
                         dm_view_trim(dm_view_sub(xff, 0, dm_view_find_byte(xff, ',', 0))));
@@ -107,7 +112,8 @@ static bool dump_path_good(const struct adm_call *c, const struct dm_json *patch
         return true;
     if (path.len == 0 || dm_view_find(path, DM_LIT("..")) < path.len)
         return false;
-    return path.ptr[0] != '/' || (dm_view_starts(path, home) && path.len > home.len && path.ptr[home.len] == '/');
+    return path.ptr[0] != '/' ||
+           (dm_view_starts(path, home) && path.len > home.len && path.ptr[home.len] == '/');
 }
 
 static bool trust_good(struct adm_call *c, const struct dm_json *result)
@@ -134,7 +140,8 @@ static bool lists_good(struct adm_call *c, const struct dm_json *result)
             dm_view text = dm_json_str(e);
 
             if (dm_address_set_new(&text, 1, &one, &err) != DM_OK) {
-                adm_failf(c, 400, "SEC012", "Invalid IP address or CIDR in %s: %.*s", lists[i], DM_FMT(text));
+                adm_failf(c, 400, "SEC012", "Invalid IP address or CIDR in %s: %.*s", lists[i],
+                          DM_FMT(text));
                 return false;
             }
             dm_address_set_free(one);
@@ -145,7 +152,8 @@ static bool lists_good(struct adm_call *c, const struct dm_json *result)
 
 static struct dm_json *dump_details(const struct dm_json *doc)
 {
-    static const char *const members[] = {"enable_auto_save", "auto_save_frequency_seconds", "dump_path"};
+    static const char *const members[] = {"enable_auto_save", "auto_save_frequency_seconds",
+                                          "dump_path"};
     struct dm_json *o = dm_json_new_object();
 
     for (size_t i = 0; i < DM_COUNT_OF(members); i++) {
@@ -184,7 +192,8 @@ void adm_security_update(struct adm_call *c)
     adm_audit(c, DM_LIT("security_settings"), dump_details(result));
     if (!update_good(c, result))
         return;
-    if (adm_record_patch(c, &dm_record_security_settings, &settings_key, 1, c->body, &stored, &err) != DM_OK ||
+    if (adm_record_patch(c, &dm_record_security_settings, &settings_key, 1, c->body, &stored,
+                         &err) != DM_OK ||
         adm_security_apply(c->app, stored, &err) != DM_OK) {
         dm_json_free(stored);
         adm_fail_store(c, &err);
@@ -200,5 +209,6 @@ void adm_security_restart(struct adm_call *c)
 {
     adm_audit(c, DM_LIT("gateway"), NULL);
     adm_fail(c, 409, "SEC004",
-             "Restart not supported: no PID file found (run using 'doorman start' or contact your admin)");
+             "Restart not supported: no PID file found (run using 'doorman start' or contact your "
+             "admin)");
 }

@@ -22,7 +22,8 @@ static bool self_or_manager(struct adm_call *c, dm_view username)
 static bool begin(struct adm_call *c, dm_view *ret_username, dm_view *ret_nv)
 {
     *ret_username = body_text(c, "username");
-    *ret_nv = adm_text(c, "%.*s/%.*s", DM_FMT(body_text(c, "api_name")), DM_FMT(body_text(c, "api_version")));
+    *ret_nv = adm_text(c, "%.*s/%.*s", DM_FMT(body_text(c, "api_name")),
+                       DM_FMT(body_text(c, "api_version")));
     adm_audit(c, adm_text(c, "%.*s:%.*s", DM_FMT(*ret_username), DM_FMT(*ret_nv)), NULL);
     return self_or_manager(c, *ret_username);
 }
@@ -40,7 +41,8 @@ static bool target_good(struct adm_call *c, dm_view username, const char *code, 
         return false;
     }
     if (rc == DM_OK)
-        rc = adm_find_api(c->app, body_text(c, "api_name"), body_text(c, "api_version"), &api, &err);
+        rc =
+            adm_find_api(c->app, body_text(c, "api_name"), body_text(c, "api_version"), &api, &err);
     if (rc == DM_NOT_FOUND) {
         adm_fail(c, 404, code, "API not found");
         return false;

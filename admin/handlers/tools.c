@@ -1,4 +1,5 @@
-/* /platform/tools/cors/check and DELETE /api/caches. The checker calls the function of the live path. */
+/* /platform/tools/cors/check and DELETE /api/caches. The checker calls the function of the live
+ * path. */
 #include "admin/app.h"
 #include "admin/cors.h"
 #include "admin/handlers.h"
@@ -38,7 +39,8 @@ static void read_check(struct adm_call *c, struct check *k)
     k->origin = dm_json_str(dm_json_get(c->body, DM_LIT("origin")));
     k->method = fold(c, dm_json_str(dm_json_get(c->body, DM_LIT("method"))), true);
     k->with_credentials = dm_json_bool(dm_json_get(c->body, DM_LIT("with_credentials")), false);
-    for (struct dm_json *h = dm_json_first(list); h != NULL && k->n_headers < HEADERS_MAX; h = dm_json_next(h))
+    for (struct dm_json *h = dm_json_first(list); h != NULL && k->n_headers < HEADERS_MAX;
+         h = dm_json_next(h))
         k->headers[k->n_headers++] = dm_json_str(h);
 }
 
@@ -81,8 +83,9 @@ static bool decide_api(struct adm_call *c, struct check *k, const struct dm_json
     struct dm_policy *policy = NULL;
     const struct dm_policy_api *compiled = NULL;
     struct dm_error err;
-    bool good = dm_policy_builder_put(builder, DM_LIT("api"), dm_json_str(dm_json_get(api, DM_LIT("api_id"))),
-                                      projection, &err) == DM_OK;
+    bool good = dm_policy_builder_put(builder, DM_LIT("api"),
+                                      dm_json_str(dm_json_get(api, DM_LIT("api_id"))), projection,
+                                      &err) == DM_OK;
 
     if (good) {
         policy = dm_policy_builder_build(builder, 1, 0);
@@ -116,12 +119,15 @@ static struct dm_json *config_of(const struct adm_call *c)
     const struct dm_settings *s = c->settings;
     struct dm_json *o = dm_json_new_object();
 
-    dm_json_set(o, DM_LIT("allowed_origins"), strings(s->allowed_origins.items, s->allowed_origins.count));
+    dm_json_set(o, DM_LIT("allowed_origins"),
+                strings(s->allowed_origins.items, s->allowed_origins.count));
     dm_json_set(o, DM_LIT("effective_allowed_origins"),
                 strings(s->allowed_origins.items, s->allowed_origins.count));
     dm_json_set_bool(o, DM_LIT("allow_credentials"), s->allow_credentials);
-    dm_json_set(o, DM_LIT("allow_methods"), strings(s->allow_methods.items, s->allow_methods.count));
-    dm_json_set(o, DM_LIT("allow_headers"), strings(s->allow_headers.items, s->allow_headers.count));
+    dm_json_set(o, DM_LIT("allow_methods"),
+                strings(s->allow_methods.items, s->allow_methods.count));
+    dm_json_set(o, DM_LIT("allow_headers"),
+                strings(s->allow_headers.items, s->allow_headers.count));
     dm_json_set_bool(o, DM_LIT("cors_strict"), s->cors_strict);
     return o;
 }
@@ -167,7 +173,8 @@ static struct dm_json *refused_headers(struct adm_call *c, const struct check *k
     return list;
 }
 
-static struct dm_json *notes_of(const struct adm_call *c, const struct check *k, const struct dm_json *refused)
+static struct dm_json *notes_of(const struct adm_call *c, const struct check *k,
+                                const struct dm_json *refused)
 {
     struct dm_json *notes = dm_json_new_array();
     bool any = false;
@@ -175,10 +182,12 @@ static struct dm_json *notes_of(const struct adm_call *c, const struct check *k,
     for (size_t i = 0; i < c->settings->allowed_origins.count; i++)
         any = any || dm_view_eq(c->settings->allowed_origins.items[i], DM_LIT("*"));
     if (any && k->verdict.credentials && !c->settings->cors_strict)
-        dm_json_push(notes, dm_json_new_str(DM_LIT("Wildcard origins with credentials can be rejected by browsers; "
-                                                   "prefer explicit origins or set CORS_STRICT=true.")));
+        dm_json_push(notes, dm_json_new_str(DM_LIT(
+                                "Wildcard origins with credentials can be rejected by browsers; "
+                                "prefer explicit origins or set CORS_STRICT=true.")));
     if (!k->verdict.origin_allowed)
-        dm_json_push(notes, dm_json_new_str(DM_LIT("Origin is not allowed based on current configuration.")));
+        dm_json_push(notes, dm_json_new_str(
+                                DM_LIT("Origin is not allowed based on current configuration.")));
     if (!k->verdict.method_allowed)
         dm_json_push(notes, dm_json_new_str(DM_LIT("Requested method is not in ALLOW_METHODS.")));
     if (!k->verdict.headers_allowed) {
@@ -197,7 +206,8 @@ static struct dm_json *notes_of(const struct adm_call *c, const struct check *k,
     return notes;
 }
 
-static struct dm_json *preflight_of(const struct check *k, struct dm_json *refused, const struct dm_json *notes)
+static struct dm_json *preflight_of(const struct check *k, struct dm_json *refused,
+                                    const struct dm_json *notes)
 {
     struct dm_json *o = dm_json_new_object(), *headers = dm_json_new_object();
     const struct adm_cors_verdict *v = &k->verdict;
@@ -205,7 +215,8 @@ static struct dm_json *preflight_of(const struct check *k, struct dm_json *refus
     set_origin(headers, k);
     dm_json_set_str(headers, DM_LIT("Access-Control-Allow-Methods"), k->allow_methods);
     dm_json_set_str(headers, DM_LIT("Access-Control-Allow-Headers"), k->allow_headers);
-    dm_json_set_bool(o, DM_LIT("allowed"), v->origin_allowed && v->method_allowed && v->headers_allowed);
+    dm_json_set_bool(o, DM_LIT("allowed"),
+                     v->origin_allowed && v->method_allowed && v->headers_allowed);
     if (v->origin_allowed)
         dm_json_set_str(o, DM_LIT("allow_origin"), k->origin);
     else
@@ -286,7 +297,8 @@ void adm_caches_clear(struct adm_call *c)
     struct dm_error err;
 
     adm_audit(c, DM_LIT("all"), NULL);
-    if (dm_live_clear_counters(adm_live(c->app), &err) != DM_OK || adm_publish_all(c->app, &err) != DM_OK) {
+    if (dm_live_clear_counters(adm_live(c->app), &err) != DM_OK ||
+        adm_publish_all(c->app, &err) != DM_OK) {
         adm_fail_store(c, &err);
         return;
     }

@@ -30,7 +30,8 @@ static bool admin_of(struct adm_call *c, const struct dm_json *user, bool *ret)
 {
     struct dm_error err;
 
-    if (adm_role_name_is_admin(c->app, dm_json_str(dm_json_get(user, DM_LIT("role"))), ret, &err) == DM_OK)
+    if (adm_role_name_is_admin(c->app, dm_json_str(dm_json_get(user, DM_LIT("role"))), ret, &err) ==
+        DM_OK)
         return true;
     adm_fail_store(c, &err);
     return false;
@@ -64,7 +65,8 @@ static bool attributes_fit(struct adm_call *c)
 {
     if (dm_json_len(dm_json_get(c->body, DM_LIT("custom_attributes"))) <= ATTRIBUTES_MAX)
         return true;
-    adm_fail(c, 400, "USR016", "Maximum 10 custom attributes allowed. Please replace an existing one.");
+    adm_fail(c, 400, "USR016",
+             "Maximum 10 custom attributes allowed. Please replace an existing one.");
     return false;
 }
 
@@ -92,7 +94,8 @@ void adm_user_create(struct adm_call *c)
     dm_view role = dm_json_str(dm_json_get(c->body, DM_LIT("role")));
 
     adm_audit(c, dm_json_str(dm_json_get(c->body, DM_LIT("username"))), NULL);
-    if (!may_assign(c, role, "USR015", "Only admin may create users with the admin role") || !attributes_fit(c))
+    if (!may_assign(c, role, "USR015", "Only admin may create users with the admin role") ||
+        !attributes_fit(c))
         return;
     adm_user_insert(c, c->body);
 }
@@ -183,10 +186,10 @@ void adm_user_get_by_email(struct adm_call *c)
 static bool only_limits(const struct dm_json *body)
 {
     static const char *const allowed[] = {
-        "bandwidth_limit_bytes", "bandwidth_limit_window",      "rate_limit_duration",
-        "rate_limit_duration_type", "rate_limit_enabled",       "throttle_duration",
-        "throttle_duration_type", "throttle_wait_duration",     "throttle_wait_duration_type",
-        "throttle_queue_limit",   "throttle_enabled"};
+        "bandwidth_limit_bytes",    "bandwidth_limit_window", "rate_limit_duration",
+        "rate_limit_duration_type", "rate_limit_enabled",     "throttle_duration",
+        "throttle_duration_type",   "throttle_wait_duration", "throttle_wait_duration_type",
+        "throttle_queue_limit",     "throttle_enabled"};
 
     for (struct dm_json *m = dm_json_first(body); m != NULL; m = dm_json_next(m)) {
         bool found = false;
@@ -202,11 +205,24 @@ static bool only_limits(const struct dm_json *body)
 static bool restricted_fields(struct adm_call *c)
 {
     static const char *const restricted[] = {/* sorted: the answer lists them in this order */
-        "active", "bandwidth_limit_bytes", "bandwidth_limit_enabled", "bandwidth_limit_window",
-        "force_password_reset", "groups", "rate_limit_duration", "rate_limit_duration_type",
-        "rate_limit_enabled", "role", "throttle_duration", "throttle_duration_type", "throttle_enabled",
-        "throttle_queue_limit", "throttle_wait_duration", "throttle_wait_duration_type", "ui_access",
-        "username"};
+                                             "active",
+                                             "bandwidth_limit_bytes",
+                                             "bandwidth_limit_enabled",
+                                             "bandwidth_limit_window",
+                                             "force_password_reset",
+                                             "groups",
+                                             "rate_limit_duration",
+                                             "rate_limit_duration_type",
+                                             "rate_limit_enabled",
+                                             "role",
+                                             "throttle_duration",
+                                             "throttle_duration_type",
+                                             "throttle_enabled",
+                                             "throttle_queue_limit",
+                                             "throttle_wait_duration",
+                                             "throttle_wait_duration_type",
+                                             "ui_access",
+                                             "username"};
     dm_view names = DM_VIEW_NONE;
 
     for (size_t i = 0; i < DM_COUNT_OF(restricted); i++) {
@@ -217,7 +233,8 @@ static bool restricted_fields(struct adm_call *c)
     }
     if (names.len == 0)
         return false;
-    adm_failf(c, 403, "USR023", "Cannot modify restricted fields without manage_users permission: %.*s",
+    adm_failf(c, 403, "USR023",
+              "Cannot modify restricted fields without manage_users permission: %.*s",
               DM_FMT(names));
     return true;
 }
@@ -249,7 +266,8 @@ static bool change_allowed(struct adm_call *c, const struct dm_json *user)
         adm_fail(c, 403, "USR012", "Only admin may modify admin users");
         return false;
     }
-    if (role.len > 0 && !may_assign(c, role, "USR013", "Only admin may change admin role assignments"))
+    if (role.len > 0 &&
+        !may_assign(c, role, "USR013", "Only admin may change admin role assignments"))
         return false;
     if (name.len > 0 && !dm_view_eq(name, c->params[0])) {
         adm_fail(c, 400, "USR004", "Unable to update user");

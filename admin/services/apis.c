@@ -54,7 +54,8 @@ void adm_api_drop_unchanged_nulls(struct dm_json *patch, const struct dm_json *s
 
     for (struct dm_json *m = dm_json_first(patch); m != NULL; m = next) {
         next = dm_json_next(m);
-        if (dm_json_is(m, DM_JSON_NULL) && dm_json_is(dm_json_get(stored, dm_json_name(m)), DM_JSON_NULL))
+        if (dm_json_is(m, DM_JSON_NULL) &&
+            dm_json_is(dm_json_get(stored, dm_json_name(m)), DM_JSON_NULL))
             dm_json_remove(patch, dm_json_name(m));
     }
 }
@@ -64,7 +65,8 @@ enum dm_code adm_api_remove(struct adm_call *c, const struct dm_json *api, struc
     dm_view name = dm_json_str(dm_json_get(api, DM_LIT("api_name")));
     dm_view version = dm_json_str(dm_json_get(api, DM_LIT("api_version")));
     dm_view nv = adm_text(c, "%.*s/%.*s", DM_FMT(name), DM_FMT(version));
-    const struct dm_filter key = DM_WHERE("api_id", dm_json_str(dm_json_get(api, DM_LIT("api_id"))));
+    const struct dm_filter key =
+        DM_WHERE("api_id", dm_json_str(dm_json_get(api, DM_LIT("api_id"))));
     size_t n = 0;
     enum dm_code rc = adm_record_delete(c, &dm_record_api, &key, 1, &n, err);
 

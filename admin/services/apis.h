@@ -11,6 +11,8 @@ void adm_api_mask(struct dm_json *api);
 void adm_api_warn(struct adm_call *c, const struct dm_json *api);
 /* null on a field that is already null counts as absent (platform-apis.md §1.4). */
 void adm_api_drop_unchanged_nulls(struct dm_json *patch, const struct dm_json *stored);
-/* The API with its endpoints, validations and subscriptions (R7). The API goes first: from that moment no
- * call can be made; a crash later leaves orphans that the next deletion or start removes. */
-enum dm_code adm_api_remove(struct adm_call *c, const struct dm_json *api, struct dm_error *err) DM_MUST_USE;
+/* The API with its endpoints, validations and subscriptions (R7). The API goes first: from that
+ * moment no call can be made; a crash later leaves orphans that the next deletion or start removes.
+ */
+enum dm_code adm_api_remove(struct adm_call *c, const struct dm_json *api,
+                            struct dm_error *err) DM_MUST_USE;

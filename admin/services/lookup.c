@@ -1,7 +1,7 @@
 #include "admin/services/lookup.h"
 
-static enum dm_code find_by(struct adm_app *app, const char *collection, const char *field, dm_view value,
-                            struct dm_json **ret, struct dm_error *err)
+static enum dm_code find_by(struct adm_app *app, const char *collection, const char *field,
+                            dm_view value, struct dm_json **ret, struct dm_error *err)
 {
     const struct dm_filter key = DM_WHERE(field, value);
     uint64_t version;
@@ -9,7 +9,8 @@ static enum dm_code find_by(struct adm_app *app, const char *collection, const c
     return dm_documents_find(adm_documents(app), collection, &key, 1, ret, &version, err);
 }
 
-enum dm_code adm_find_user(struct adm_app *app, dm_view username, struct dm_json **ret, struct dm_error *err)
+enum dm_code adm_find_user(struct adm_app *app, dm_view username, struct dm_json **ret,
+                           struct dm_error *err)
 {
     return find_by(app, "users", "username", username, ret, err);
 }
@@ -20,7 +21,8 @@ enum dm_code adm_find_user_by_email(struct adm_app *app, dm_view email, struct d
     return find_by(app, "users", "email", email, ret, err);
 }
 
-enum dm_code adm_find_role(struct adm_app *app, dm_view role_name, struct dm_json **ret, struct dm_error *err)
+enum dm_code adm_find_role(struct adm_app *app, dm_view role_name, struct dm_json **ret,
+                           struct dm_error *err)
 {
     return find_by(app, "roles", "role_name", role_name, ret, err);
 }
@@ -40,7 +42,8 @@ enum dm_code adm_find_api(struct adm_app *app, dm_view name, dm_view version, st
     return dm_documents_find(adm_documents(app), "apis", key, DM_COUNT_OF(key), ret, &v, err);
 }
 
-enum dm_code adm_role_name_is_admin(struct adm_app *app, dm_view role_name, bool *ret, struct dm_error *err)
+enum dm_code adm_role_name_is_admin(struct adm_app *app, dm_view role_name, bool *ret,
+                                    struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *role = NULL;
     enum dm_code rc = adm_find_role(app, role_name, &role, err);
@@ -51,7 +54,8 @@ enum dm_code adm_role_name_is_admin(struct adm_app *app, dm_view role_name, bool
     return DM_OK;
 }
 
-enum dm_code adm_user_is_admin(struct adm_app *app, dm_view username, bool *ret, struct dm_error *err)
+enum dm_code adm_user_is_admin(struct adm_app *app, dm_view username, bool *ret,
+                               struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *user = NULL;
     enum dm_code rc = adm_find_user(app, username, &user, err);

@@ -27,7 +27,8 @@ bool adm_password_strong(dm_view password)
 void adm_fail_weak_password(struct adm_call *c)
 {
     adm_fail(c, 400, "USR005",
-             "Password must include at least 16 characters, one uppercase letter, one lowercase letter, one "
+             "Password must include at least 16 characters, one uppercase letter, one lowercase "
+             "letter, one "
              "digit, and one special character");
 }
 
@@ -44,13 +45,15 @@ static enum dm_code put_hash(struct dm_json *doc, dm_view password)
     return rc;
 }
 
-enum dm_code adm_password_store(struct adm_call *c, dm_view username, dm_view password, struct dm_error *err)
+enum dm_code adm_password_store(struct adm_call *c, dm_view username, dm_view password,
+                                struct dm_error *err)
 {
     const struct dm_filter key = DM_WHERE("username", username);
     DM_DEFER(dm_json_freep) struct dm_json *patch = dm_json_new_object();
 
     if (put_hash(patch, password) != DM_OK)
-        return DM_FAIL(err, DM_BUG, ERR_UNEXPECTED, "could not hash the password of \"%.*s\"", DM_FMT(username));
+        return DM_FAIL(err, DM_BUG, ERR_UNEXPECTED, "could not hash the password of \"%.*s\"",
+                       DM_FMT(username));
     dm_json_set_bool(patch, DM_LIT("force_password_reset"), false);
     return adm_record_patch(c, &dm_record_user, &key, 1, patch, NULL, err);
 }
@@ -87,7 +90,8 @@ void adm_user_insert(struct adm_call *c, struct dm_json *doc)
     rc = adm_find_user(c->app, dm_json_str(dm_json_get(doc, DM_LIT("username"))), &found, &err);
     if (taken(c, rc, "Username already exists", &err))
         return;
-    rc = adm_find_user_by_email(c->app, dm_json_str(dm_json_get(doc, DM_LIT("email"))), &found_email, &err);
+    rc = adm_find_user_by_email(c->app, dm_json_str(dm_json_get(doc, DM_LIT("email"))),
+                                &found_email, &err);
     if (taken(c, rc, "Email already exists", &err))
         return;
     if (!adm_password_strong(password)) {

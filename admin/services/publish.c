@@ -1,16 +1,21 @@
 #include "admin/services/publish.h"
 
-enum { PROJECTION_CAP = 1024 * 1024 }; /* a projection larger than the largest body cannot come about */
+enum {
+    PROJECTION_CAP = 1024 * 1024
+}; /* a projection larger than the largest body cannot come about */
 
-/* What is published, in the order in which a cold start needs it; users and subscriptions are read on
- * demand by the data plane but published the same way. */
+/* What is published, in the order in which a cold start needs it; users and subscriptions are read
+ * on demand by the data plane but published the same way. */
 static const struct {
     const struct dm_record_type *type;
     const char *id_field;
 } published[] = {
-    {&dm_record_security_settings, NULL}, {&dm_record_role, "role_name"},
-    {&dm_record_api, "api_id"},           {&dm_record_endpoint, "endpoint_id"},
-    {&dm_record_routing, "client_key"},   {&dm_record_user, "username"},
+    {&dm_record_security_settings, NULL},
+    {&dm_record_role, "role_name"},
+    {&dm_record_api, "api_id"},
+    {&dm_record_endpoint, "endpoint_id"},
+    {&dm_record_routing, "client_key"},
+    {&dm_record_user, "username"},
     {&dm_record_subscription, "username"},
 };
 
@@ -34,7 +39,8 @@ dm_view adm_publish_id(const struct dm_record_type *type, const struct dm_json *
 
 static void project(const struct adm_change *change, struct dm_buf *out)
 {
-    DM_DEFER(dm_json_freep) struct dm_json *projection = dm_record_project(change->type, change->doc);
+    DM_DEFER(dm_json_freep)
+    struct dm_json *projection = dm_record_project(change->type, change->doc);
 
     dm_json_write(projection, out);
 }
@@ -61,7 +67,8 @@ static enum dm_code publish_piece(struct adm_app *app, const struct adm_change *
     return rc;
 }
 
-enum dm_code adm_publish(struct adm_app *app, const struct adm_change *changes, size_t n, struct dm_error *err)
+enum dm_code adm_publish(struct adm_app *app, const struct adm_change *changes, size_t n,
+                         struct dm_error *err)
 {
     const struct adm_app_config *config = adm_config(app);
     uint64_t generation = 0;
@@ -77,7 +84,8 @@ enum dm_code adm_publish(struct adm_app *app, const struct adm_change *changes, 
     return DM_OK;
 }
 
-static enum dm_code publish_type(struct adm_app *app, const struct dm_record_type *type, struct dm_error *err)
+static enum dm_code publish_type(struct adm_app *app, const struct dm_record_type *type,
+                                 struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
     const struct dm_query all = {0};
@@ -89,7 +97,8 @@ static enum dm_code publish_type(struct adm_app *app, const struct dm_record_typ
         return rc;
     changes = dm_mem_array(dm_json_len(docs), sizeof(*changes));
     for (struct dm_json *doc = dm_json_first(docs); doc != NULL; doc = dm_json_next(doc))
-        changes[n++] = (struct adm_change){.type = type, .id = adm_publish_id(type, doc), .doc = doc};
+        changes[n++] =
+            (struct adm_change){.type = type, .id = adm_publish_id(type, doc), .doc = doc};
     rc = adm_publish(app, changes, n, err);
     dm_mem_free(changes);
     return rc;

@@ -1,11 +1,13 @@
-/* From documents to the data plane: projections of changed records go to the live store, the generation is
- * raised and announced (design.md §2). The order of every write is: live store answers -> document written ->
- * projection published. Blocking; any admin thread. */
+/* From documents to the data plane: projections of changed records go to the live store, the
+ * generation is raised and announced (design.md §2). The order of every write is: live store
+ * answers -> document written -> projection published. Blocking; any admin thread. */
 #pragma once
 
 #include "admin/app.h"
 
-enum { ADM_PUBLISH_MAX = 64 }; /* objects of one change, except the start and cascades, which go in pieces */
+enum {
+    ADM_PUBLISH_MAX = 64
+}; /* objects of one change, except the start and cascades, which go in pieces */
 
 struct adm_change {
     const struct dm_record_type *type;

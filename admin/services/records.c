@@ -3,16 +3,16 @@
 #include "admin/app.h"
 #include "admin/services/publish.h"
 
-static enum dm_code publish_doc(struct adm_call *c, const struct dm_record_type *t, const struct dm_json *doc,
-                                struct dm_error *err)
+static enum dm_code publish_doc(struct adm_call *c, const struct dm_record_type *t,
+                                const struct dm_json *doc, struct dm_error *err)
 {
     const struct adm_change change = {.type = t, .id = adm_publish_id(t, doc), .doc = doc};
 
     return adm_publish_wants(t) ? adm_publish(c->app, &change, 1, err) : DM_OK;
 }
 
-enum dm_code adm_record_insert(struct adm_call *c, const struct dm_record_type *t, const struct dm_json *doc,
-                               struct dm_error *err)
+enum dm_code adm_record_insert(struct adm_call *c, const struct dm_record_type *t,
+                               const struct dm_json *doc, struct dm_error *err)
 {
     enum dm_code rc = adm_publish_possible(c->app, err);
 
@@ -21,15 +21,17 @@ enum dm_code adm_record_insert(struct adm_call *c, const struct dm_record_type *
     return rc == DM_OK ? publish_doc(c, t, doc, err) : rc;
 }
 
-enum dm_code adm_record_change(struct adm_call *c, const struct dm_record_type *t, const struct dm_filter *key,
-                               size_t n_key, dm_documents_change_fn change, void *ctx,
-                               struct dm_json **ret_doc, struct dm_error *err)
+enum dm_code adm_record_change(struct adm_call *c, const struct dm_record_type *t,
+                               const struct dm_filter *key, size_t n_key,
+                               dm_documents_change_fn change, void *ctx, struct dm_json **ret_doc,
+                               struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
     enum dm_code rc = adm_publish_possible(c->app, err);
 
     if (rc == DM_OK)
-        rc = dm_documents_update(adm_documents(c->app), t->collection, key, n_key, change, ctx, &doc, err);
+        rc = dm_documents_update(adm_documents(c->app), t->collection, key, n_key, change, ctx,
+                                 &doc, err);
     if (rc == DM_OK)
         rc = publish_doc(c, t, doc, err);
     if (rc == DM_OK && ret_doc != NULL)
@@ -44,8 +46,9 @@ static enum dm_code lay_over(void *ctx, struct dm_json *doc, struct dm_error *er
     return DM_OK;
 }
 
-enum dm_code adm_record_patch(struct adm_call *c, const struct dm_record_type *t, const struct dm_filter *key,
-                              size_t n_key, const struct dm_json *patch, struct dm_json **ret_doc,
+enum dm_code adm_record_patch(struct adm_call *c, const struct dm_record_type *t,
+                              const struct dm_filter *key, size_t n_key,
+                              const struct dm_json *patch, struct dm_json **ret_doc,
                               struct dm_error *err)
 {
     return adm_record_change(c, t, key, n_key, lay_over, (void *)(uintptr_t)patch, ret_doc, err);
@@ -65,8 +68,9 @@ static enum dm_code publish_deletions(struct adm_call *c, const struct dm_record
     return rc;
 }
 
-enum dm_code adm_record_delete(struct adm_call *c, const struct dm_record_type *t, const struct dm_filter *key,
-                               size_t n_key, size_t *ret_n, struct dm_error *err)
+enum dm_code adm_record_delete(struct adm_call *c, const struct dm_record_type *t,
+                               const struct dm_filter *key, size_t n_key, size_t *ret_n,
+                               struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
     const struct dm_query query = {.filters = key, .n_filters = n_key};

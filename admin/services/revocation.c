@@ -55,11 +55,13 @@ enum dm_code adm_unrevoke_user(struct adm_app *app, dm_view username, struct dm_
     enum dm_code rc = adm_publish_possible(app, err);
 
     if (rc == DM_OK)
-        rc = dm_documents_delete(adm_documents(app), "revocations", key, DM_COUNT_OF(key), &deleted, err);
+        rc = dm_documents_delete(adm_documents(app), "revocations", key, DM_COUNT_OF(key), &deleted,
+                                 err);
     return rc == DM_OK ? dm_live_unrevoke(adm_live(app), username, err) : rc;
 }
 
-static enum dm_code restore_one(struct adm_app *app, const struct dm_json *doc, struct dm_error *err)
+static enum dm_code restore_one(struct adm_app *app, const struct dm_json *doc,
+                                struct dm_error *err)
 {
     dm_view id = dm_json_str(dm_json_get(doc, DM_LIT("id")));
     int64_t expires = dm_json_i64(dm_json_get(doc, DM_LIT("expires")), 0);

@@ -4,8 +4,8 @@
 
 enum { LIST_MAX = 10000 }; /* entries of one list (operations.md §8.11, scale) */
 
-static enum dm_code compile_list(const struct dm_json *doc, const char *field, struct dm_address_set **ret,
-                                 struct dm_error *err)
+static enum dm_code compile_list(const struct dm_json *doc, const char *field,
+                                 struct dm_address_set **ret, struct dm_error *err)
 {
     const struct dm_json *list = dm_json_get(doc, dm_view_of(field));
     size_t n = dm_json_len(list), i = 0;
@@ -35,7 +35,8 @@ void adm_security_unref(struct adm_security *s)
     dm_mem_free(s);
 }
 
-enum dm_code adm_security_apply(struct adm_app *app, const struct dm_json *doc, struct dm_error *err)
+enum dm_code adm_security_apply(struct adm_app *app, const struct dm_json *doc,
+                                struct dm_error *err)
 {
     struct adm_security *s = DM_NEW(struct adm_security);
     enum dm_code rc = compile_list(doc, "ip_whitelist", &s->whitelist, err);
@@ -73,7 +74,8 @@ struct dm_json *adm_security_defaults(const struct dm_settings *s)
     dm_json_set_str(doc, DM_LIT("dump_path"), s->mem_dump_path);
     dm_json_set(doc, DM_LIT("ip_whitelist"), dm_json_new_array());
     dm_json_set(doc, DM_LIT("ip_blacklist"), dm_json_new_array());
-    dm_json_set_bool(doc, DM_LIT("trust_x_forwarded_for"), dm_address_set_count(s->trusted_proxies) > 0);
+    dm_json_set_bool(doc, DM_LIT("trust_x_forwarded_for"),
+                     dm_address_set_count(s->trusted_proxies) > 0);
     dm_json_set(doc, DM_LIT("xff_trusted_proxies"), texts_of(s->trusted_proxies));
     dm_json_set_bool(doc, DM_LIT("allow_localhost_bypass"), s->local_host_ip_bypass);
     return doc;

@@ -1,5 +1,6 @@
-/* The stored security settings as the admin itself applies them: compiled once per change, counted, read by
- * every call (operations.md §8.11). The data plane gets the same document as a policy object. */
+/* The stored security settings as the admin itself applies them: compiled once per change, counted,
+ * read by every call (operations.md §8.11). The data plane gets the same document as a policy
+ * object. */
 #pragma once
 
 #include "admin/app.h"
@@ -13,7 +14,8 @@ struct adm_security { /* immutable */
 struct adm_security *adm_security_get(struct adm_app *app); /* a reference: unref it */
 void adm_security_unref(struct adm_security *s);
 /* Compiles and swaps. A bad entry: DM_INVALID, named in err, nothing changes (SEC012). */
-enum dm_code adm_security_apply(struct adm_app *app, const struct dm_json *doc, struct dm_error *err) DM_MUST_USE;
+enum dm_code adm_security_apply(struct adm_app *app, const struct dm_json *doc,
+                                struct dm_error *err) DM_MUST_USE;
 /* The defaults of a missing document (§8.6). Owned by the caller. */
 struct dm_json *adm_security_defaults(const struct dm_settings *s);
 

@@ -77,7 +77,8 @@ static enum dm_code admin_doc(struct adm_app *app, struct dm_json **ret, struct 
     dm_settings_unref(s);
     rc = dm_record_create(&dm_record_user, body, ret, err);
     if (rc == DM_OK)
-        dm_json_set_str(*ret, DM_LIT("password"), DM_VIEW_NONE); /* no hash: no login until it is set */
+        dm_json_set_str(*ret, DM_LIT("password"),
+                        DM_VIEW_NONE); /* no hash: no login until it is set */
     return rc;
 }
 
@@ -103,8 +104,8 @@ static enum dm_code seed_admin(struct adm_app *app, struct dm_error *err)
     if (rc == DM_OK)
         rc = insert_absent(app, "users", doc, err);
     if (rc == DM_OK)
-        rc = dm_documents_update(adm_documents(app), "roles", &admin_role, 1, complete_admin_role, NULL, NULL,
-                                 err);
+        rc = dm_documents_update(adm_documents(app), "roles", &admin_role, 1, complete_admin_role,
+                                 NULL, NULL, err);
     return rc;
 }
 
@@ -124,14 +125,18 @@ static enum dm_code seed_security(struct adm_app *app, struct dm_error *err)
 
 enum dm_code adm_seed(struct adm_app *app, struct dm_error *err)
 {
-    enum dm_code rc = insert_absent(app, "roles", role_doc("admin", "Administrator role", true), err);
+    enum dm_code rc =
+        insert_absent(app, "roles", role_doc("admin", "Administrator role", true), err);
 
     if (rc == DM_OK)
-        rc = insert_absent(app, "roles", role_doc("user", "Default role without permissions", false), err);
+        rc = insert_absent(app, "roles",
+                           role_doc("user", "Default role without permissions", false), err);
     if (rc == DM_OK)
-        rc = insert_absent(app, "groups", group_doc("admin", "Administrator group with full access"), err);
+        rc = insert_absent(app, "groups",
+                           group_doc("admin", "Administrator group with full access"), err);
     if (rc == DM_OK)
-        rc = insert_absent(app, "groups", group_doc("ALL", "Default group with access to all APIs"), err);
+        rc = insert_absent(app, "groups", group_doc("ALL", "Default group with access to all APIs"),
+                           err);
     if (rc == DM_OK)
         rc = seed_admin(app, err);
     return rc == DM_OK ? seed_security(app, err) : rc;
@@ -169,7 +174,8 @@ enum dm_code adm_seed_password(struct adm_app *app, struct dm_error *err)
         rc = dm_password_hash(dm_secret_view(&s->doorman_admin_password), &hash);
         if (rc == DM_OK) {
             struct password_change change = {dm_buf_view(&hash), s->doorman_admin_email, always};
-            rc = dm_documents_update(adm_documents(app), "users", &key, 1, set_password, &change, NULL, err);
+            rc = dm_documents_update(adm_documents(app), "users", &key, 1, set_password, &change,
+                                     NULL, err);
         }
     }
     dm_buf_done(&hash);

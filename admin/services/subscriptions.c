@@ -25,7 +25,8 @@ static enum dm_code change_list(void *ctx, struct dm_json *doc, struct dm_error 
     struct dm_json *list;
 
     if (holds(old, change->nv) == change->add)
-        return DM_FAIL(err, change->add ? DM_EXISTS : DM_NOT_FOUND, ERR_NONE, "the list already says so");
+        return DM_FAIL(err, change->add ? DM_EXISTS : DM_NOT_FOUND, ERR_NONE,
+                       "the list already says so");
     list = dm_json_new_array();
     for (struct dm_json *item = dm_json_first(old); item != NULL; item = dm_json_next(item)) {
         if (!dm_view_eq(dm_json_str(item), change->nv))
@@ -51,7 +52,8 @@ enum dm_code adm_subscribe(struct adm_call *c, dm_view username, dm_view nv, str
 {
     const struct dm_filter key = DM_WHERE("username", username);
     struct list_change change = {nv, true};
-    enum dm_code rc = adm_record_change(c, &dm_record_subscription, &key, 1, change_list, &change, NULL, err);
+    enum dm_code rc =
+        adm_record_change(c, &dm_record_subscription, &key, 1, change_list, &change, NULL, err);
     struct dm_json *doc;
 
     if (rc != DM_NOT_FOUND)
@@ -60,7 +62,8 @@ enum dm_code adm_subscribe(struct adm_call *c, dm_view username, dm_view nv, str
     rc = adm_record_insert(c, &dm_record_subscription, doc, err);
     dm_json_free(doc);
     if (rc == DM_EXISTS) /* somebody made the record meanwhile: now there is a list to change */
-        rc = adm_record_change(c, &dm_record_subscription, &key, 1, change_list, &change, NULL, err);
+        rc =
+            adm_record_change(c, &dm_record_subscription, &key, 1, change_list, &change, NULL, err);
     return rc;
 }
 
@@ -79,7 +82,8 @@ enum dm_code adm_subscriptions_of(struct adm_call *c, dm_view username, struct d
     DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
     const struct dm_json *list;
     uint64_t version;
-    enum dm_code rc = dm_documents_find(adm_documents(c->app), "subscriptions", &key, 1, &doc, &version, err);
+    enum dm_code rc =
+        dm_documents_find(adm_documents(c->app), "subscriptions", &key, 1, &doc, &version, err);
 
     if (rc != DM_OK && rc != DM_NOT_FOUND)
         return rc;

@@ -3,7 +3,8 @@
 
 #include "admin/call.h"
 
-enum dm_code adm_subscribe(struct adm_call *c, dm_view username, dm_view nv, struct dm_error *err) DM_MUST_USE; /* DM_EXISTS */
+enum dm_code adm_subscribe(struct adm_call *c, dm_view username, dm_view nv,
+                           struct dm_error *err) DM_MUST_USE; /* DM_EXISTS */
 enum dm_code adm_unsubscribe(struct adm_call *c, dm_view username, dm_view nv,
                              struct dm_error *err) DM_MUST_USE; /* DM_NOT_FOUND */
 /* A user without a record has an empty list. ret_apis is the caller's. */

@@ -24,8 +24,8 @@ static enum dm_code admin_roles(struct adm_call *c, struct dm_json **ret, struct
 
 enum { ADMIN_ROLES_MAX = 16 }; /* filters of one query; a platform has one or two such roles */
 
-enum dm_code adm_users_visible(struct adm_call *c, const struct adm_page *page, struct dm_json **ret,
-                               uint64_t *ret_total, struct dm_error *err)
+enum dm_code adm_users_visible(struct adm_call *c, const struct adm_page *page,
+                               struct dm_json **ret, uint64_t *ret_total, struct dm_error *err)
 {
     struct dm_filter filters[ADMIN_ROLES_MAX + 1];
     struct dm_query query = {.filters = filters,
@@ -41,8 +41,8 @@ enum dm_code adm_users_visible(struct adm_call *c, const struct adm_page *page, 
         rc = admin_roles(c, &hidden, err);
         if (rc != DM_OK)
             return rc;
-        for (struct dm_json *r = dm_json_first(hidden); r != NULL && query.n_filters < ADMIN_ROLES_MAX;
-             r = dm_json_next(r)) {
+        for (struct dm_json *r = dm_json_first(hidden);
+             r != NULL && query.n_filters < ADMIN_ROLES_MAX; r = dm_json_next(r)) {
             filters[query.n_filters] = DM_WHERE("role", dm_json_str(r));
             filters[query.n_filters++].op = DM_FILTER_NE;
         }
@@ -50,7 +50,8 @@ enum dm_code adm_users_visible(struct adm_call *c, const struct adm_page *page, 
         filters[query.n_filters++].op = DM_FILTER_NE;
     }
     rc = dm_documents_list(adm_documents(c->app), "users", &query, ret, err);
-    return rc == DM_OK ? dm_documents_count(adm_documents(c->app), "users", filters, query.n_filters, ret_total, err)
+    return rc == DM_OK ? dm_documents_count(adm_documents(c->app), "users", filters,
+                                            query.n_filters, ret_total, err)
                        : rc;
 }
 
@@ -58,8 +59,8 @@ enum dm_code adm_user_remove(struct adm_call *c, dm_view username, struct dm_err
 {
     const struct dm_filter key = DM_WHERE("username", username);
     size_t n;
-    /* Subscriptions first: a crash in between leaves a user without them, never a later user of that name
-     * with somebody else's. */
+    /* Subscriptions first: a crash in between leaves a user without them, never a later user of
+     * that name with somebody else's. */
     enum dm_code rc = adm_record_delete(c, &dm_record_subscription, &key, 1, &n, err);
 
     return rc == DM_OK ? adm_record_delete(c, &dm_record_user, &key, 1, &n, err) : rc;
@@ -70,8 +71,8 @@ static int64_t window_seconds(dm_view word)
     static const struct {
         const char *word;
         int64_t seconds;
-    } windows[] = {{"second", 1},     {"minute", 60},    {"hour", 3600},
-                   {"day", 86400},    {"week", 604800},  {"month", 2592000}};
+    } windows[] = {{"second", 1},  {"minute", 60},   {"hour", 3600},
+                   {"day", 86400}, {"week", 604800}, {"month", 2592000}};
 
     for (size_t i = 0; i < DM_COUNT_OF(windows); i++) {
         if (dm_view_eq(word, dm_view_of(windows[i].word)))
@@ -89,8 +90,8 @@ void adm_user_add_bandwidth(struct adm_call *c, struct dm_json *user)
         dm_json_i64(dm_json_get(user, DM_LIT("bandwidth_limit_bytes")), 0) <= 0)
         return;
     window = window_seconds(dm_json_str(dm_json_get(user, DM_LIT("bandwidth_limit_window"))));
-    if (dm_live_bandwidth_used(adm_live(c->app), dm_json_str(dm_json_get(user, DM_LIT("username"))), window,
-                               &used, &err) != DM_OK)
+    if (dm_live_bandwidth_used(adm_live(c->app), dm_json_str(dm_json_get(user, DM_LIT("username"))),
+                               window, &used, &err) != DM_OK)
         return; /* the record is still worth showing; the figure is left out rather than guessed */
     dm_json_set_i64(user, DM_LIT("bandwidth_usage_bytes"), used);
     dm_json_set_i64(user, DM_LIT("bandwidth_resets_at"), (now / window + 1) * window);

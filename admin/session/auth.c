@@ -77,7 +77,8 @@ static enum adm_auth_outcome load_caller(struct adm_call *c, dm_view username)
         return store_away(c, &err);
     if (!dm_json_bool(dm_json_get(user, DM_LIT("active")), true))
         return ADM_AUTH_UNAUTHORIZED;
-    c->caller.username = dm_arena_copy(c->arena, dm_json_str(dm_json_get(user, DM_LIT("username"))));
+    c->caller.username =
+        dm_arena_copy(c->arena, dm_json_str(dm_json_get(user, DM_LIT("username"))));
     c->caller.role = dm_arena_copy(c->arena, dm_json_str(dm_json_get(user, DM_LIT("role"))));
     c->caller.must_change_password =
         dm_json_bool(dm_json_get(user, DM_LIT("force_password_reset")), false);
@@ -100,9 +101,11 @@ enum adm_auth_outcome adm_authenticate(struct adm_call *c, enum dm_jwt_use use)
 
     if (token.len == 0)
         return ADM_AUTH_UNAUTHORIZED;
-    fault = dm_jwt_verify(adm_keys(c->app), token, use, dm_clock_wall(adm_clock(c->app)), c->arena, &claims);
+    fault = dm_jwt_verify(adm_keys(c->app), token, use, dm_clock_wall(adm_clock(c->app)), c->arena,
+                          &claims);
     if (fault != DM_JWT_OK) {
-        DM_LOG(DM_LOG_DEBUG, c->rq->request_id, "auth.token.refused", DM_FC("reason", dm_jwt_fault_name(fault)));
+        DM_LOG(DM_LOG_DEBUG, c->rq->request_id, "auth.token.refused",
+               DM_FC("reason", dm_jwt_fault_name(fault)));
         return ADM_AUTH_UNAUTHORIZED;
     }
     if (dm_live_is_revoked(adm_live(c->app), claims.sub, claims.jti, &revoked, &err) != DM_OK)

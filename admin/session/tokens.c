@@ -8,10 +8,10 @@
 #include "crypto/random.h"
 
 enum {
-    TOKEN_CAP = 8192,    /* a token of ours is below 2 KB; dm_jwt_verify refuses more anyway */
-    CSRF_RANDOM = 16,    /* bytes: the 128 bits of §5.4 */
-    CSRF_MAC = 16,       /* bytes of the HMAC kept: 128 bits */
-    COOKIE_CAP = 4096    /* what browsers keep of one cookie */
+    TOKEN_CAP = 8192, /* a token of ours is below 2 KB; dm_jwt_verify refuses more anyway */
+    CSRF_RANDOM = 16, /* bytes: the 128 bits of §5.4 */
+    CSRF_MAC = 16,    /* bytes of the HMAC kept: 128 bits */
+    COOKIE_CAP = 4096 /* what browsers keep of one cookie */
 };
 
 static int64_t life_seconds(int64_t amount, int unit)
@@ -46,8 +46,9 @@ static struct dm_json *accesses(const struct dm_json *role)
     return o;
 }
 
-static enum dm_code sign(struct adm_call *c, dm_view username, dm_view role_name, const struct dm_json *role,
-                         const char *use, int64_t life, dm_view *ret_jti, dm_view *ret)
+static enum dm_code sign(struct adm_call *c, dm_view username, dm_view role_name,
+                         const struct dm_json *role, const char *use, int64_t life,
+                         dm_view *ret_jti, dm_view *ret)
 {
     const struct dm_key *signer = dm_keyset_signer(adm_keys(c->app));
     int64_t now = dm_clock_wall(adm_clock(c->app)) / DM_SEC;
@@ -80,8 +81,10 @@ static enum dm_code sign(struct adm_call *c, dm_view username, dm_view role_name
     return rc;
 }
 
-/* base64url(random) "." base64url(HMAC(server key, random || jti)): signed double submit, no store. */
-static void csrf_mac(struct adm_app *app, dm_view random, dm_view jti, unsigned char out[DM_SHA256_LEN])
+/* base64url(random) "." base64url(HMAC(server key, random || jti)): signed double submit, no store.
+ */
+static void csrf_mac(struct adm_app *app, dm_view random, dm_view jti,
+                     unsigned char out[DM_SHA256_LEN])
 {
     struct dm_buf text;
 
@@ -134,7 +137,8 @@ enum dm_code adm_tokens_issue(struct adm_call *c, dm_view username, dm_view role
         sign(c, username, role_name, role, "access", access_life(c->settings), &jti, &ret->access);
 
     if (rc == DM_OK)
-        rc = sign(c, username, role_name, role, "refresh", refresh_life(c->settings), &unused, &ret->refresh);
+        rc = sign(c, username, role_name, role, "refresh", refresh_life(c->settings), &unused,
+                  &ret->refresh);
     if (rc == DM_OK)
         ret->csrf = csrf_value(c, jti);
     return rc;
@@ -154,8 +158,8 @@ static bool domain_applies(dm_view domain, dm_view host)
            dm_view_eq_nocase(dm_view_sub(name, name.len - domain.len, domain.len), domain);
 }
 
-static void set_cookie(struct adm_call *c, const char *name, dm_view value, const char *path, bool http_only,
-                       int64_t max_age)
+static void set_cookie(struct adm_call *c, const char *name, dm_view value, const char *path,
+                       bool http_only, int64_t max_age)
 {
     static const char *const same_site[] = {[DM_COOKIE_SAMESITE_STRICT] = "strict",
                                             [DM_COOKIE_SAMESITE_LAX] = "lax",

@@ -7,7 +7,8 @@ struct adm_tokens {
     dm_view access, refresh, csrf; /* in the call's arena */
 };
 
-/* Signs an access and a refresh token for the user; role: its document or NULL. DM_BUG without a signer. */
+/* Signs an access and a refresh token for the user; role: its document or NULL. DM_BUG without a
+ * signer. */
 enum dm_code adm_tokens_issue(struct adm_call *c, dm_view username, dm_view role_name,
                               const struct dm_json *role, struct adm_tokens *ret) DM_MUST_USE;
 void adm_cookies_set(struct adm_call *c, const struct adm_tokens *t);

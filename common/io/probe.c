@@ -1,13 +1,16 @@
 #include "io/probe.h"
 
+#include "base/buf.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-#include "base/buf.h"
 
-enum { TIMEOUT_S = 3, REQUEST_CAP = 512 }; /* shorter than the usual probe timeout of an orchestrator */
+enum {
+    TIMEOUT_S = 3,
+    REQUEST_CAP = 512
+}; /* shorter than the usual probe timeout of an orchestrator */
 
 static bool send_request(int fd, dm_view path)
 {
@@ -15,7 +18,8 @@ static bool send_request(int fd, dm_view path)
     bool good;
 
     dm_buf_init(&b, REQUEST_CAP);
-    dm_buf_addf(&b, "GET %.*s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", DM_FMT(path));
+    dm_buf_addf(&b, "GET %.*s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                DM_FMT(path));
     good = dm_buf_ok(&b) && send(fd, dm_buf_view(&b).ptr, dm_buf_view(&b).len, MSG_NOSIGNAL) ==
                                 (ssize_t)dm_buf_view(&b).len;
     dm_buf_done(&b);

@@ -1,5 +1,5 @@
-/* The other end of our own probes: one blocking GET on the loopback address, for `healthcheck` in images
- * that carry no shell and no curl. Not for a process that serves. */
+/* The other end of our own probes: one blocking GET on the loopback address, for `healthcheck` in
+ * images that carry no shell and no curl. Not for a process that serves. */
 #pragma once
 
 #include "base/view.h"
