@@ -16,7 +16,9 @@ class Upstream(BaseHTTPRequestHandler):
 
     def do_GET(self):
         seen = {name: self.headers[name] for name in SHOWN if name in self.headers}
-        body = json.dumps({"message": "hello from the upstream", "path": self.path, "seen": seen}).encode()
+        body = json.dumps(
+            {"message": "hello from the upstream", "path": self.path, "seen": seen}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -28,7 +30,9 @@ class Upstream(BaseHTTPRequestHandler):
 
 
 def main():
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), Upstream)
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 0), Upstream
+    )
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

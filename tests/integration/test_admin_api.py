@@ -21,14 +21,20 @@ def endpoint_path(api, method, uri):
 
 def test_create_stores_every_field(admin, api):
     assert api["api_path"] == f"/{api['api_name']}/v1" and len(api["api_id"]) == 36
-    assert api["api_allowed_retry_count"] == 0 and api["active"] is True and api["api_description"] is None
+    assert (
+        api["api_allowed_retry_count"] == 0
+        and api["active"] is True
+        and api["api_description"] is None
+    )
     assert "_id" not in api
     assert expect(admin.get(path(api))) == api
 
 
 def test_an_existing_api_is_left_alone(admin, api):
-    answer = admin.post("/platform/api", json={"api_name": api["api_name"], "api_version": "v1",
-                                               "api_description": "other"})
+    answer = admin.post(
+        "/platform/api",
+        json={"api_name": api["api_name"], "api_version": "v1", "api_description": "other"},
+    )
     assert (answer.status_code, answer.json()) == (200, {"message": "API already exists"})
     assert expect(admin.get(path(api)))["api_description"] is None
 
@@ -40,11 +46,24 @@ def test_ids_are_the_servers(admin, upstream):
 
 def test_api_refusals(admin, api, user):
     name = platform.unique("api")
-    answer = admin.post("/platform/api", json={"api_name": name, "api_version": "v1", "api_public": True,
-                                               "api_credits_enabled": True})
+    answer = admin.post(
+        "/platform/api",
+        json={
+            "api_name": name,
+            "api_version": "v1",
+            "api_public": True,
+            "api_credits_enabled": True,
+        },
+    )
     assert (answer.status_code, answer.json()["error_code"]) == (400, "API013")
-    answer = admin.post("/platform/api", json={"api_name": name, "api_version": "v1",
-                                               "api_ip_whitelist": ["10.0.0.0/8", "nonsense"]})
+    answer = admin.post(
+        "/platform/api",
+        json={
+            "api_name": name,
+            "api_version": "v1",
+            "api_ip_whitelist": ["10.0.0.0/8", "nonsense"],
+        },
+    )
     assert (answer.status_code, answer.json()["error_code"]) == (400, "SEC012")
     assert "nonsense" in answer.json()["error_message"]
     assert admin.get(f"/platform/api/{name}/v1").json()["error_code"] == "API003"
@@ -64,8 +83,12 @@ def test_api_refusals(admin, api, user):
 
 
 def test_update_and_clear(admin, api):
-    assert expect(admin.put(path(api), json={"api_description": "d", "api_allowed_roles": ["ops"],
-                                             "api_id": "stolen"})) == {"message": "API updated successfully"}
+    assert expect(
+        admin.put(
+            path(api),
+            json={"api_description": "d", "api_allowed_roles": ["ops"], "api_id": "stolen"},
+        )
+    ) == {"message": "API updated successfully"}
     stored = expect(admin.get(path(api)))
     assert (stored["api_description"], stored["api_allowed_roles"]) == ("d", ["ops"])
     assert stored["api_id"] == api["api_id"]
@@ -82,7 +105,9 @@ def test_lists_are_sorted_and_paged(admin, api):
 
 
 def test_the_ws_security_password_is_masked(admin, upstream):
-    made = platform.make_api(admin, upstream.url, api_ws_security={"username": "u", "password": "secret"})
+    made = platform.make_api(
+        admin, upstream.url, api_ws_security={"username": "u", "password": "secret"}
+    )
     assert made["api_ws_security"]["password"] == "********"
     assert expect(admin.get(path(made)))["api_ws_security"]["password"] == "********"
 
@@ -109,13 +134,17 @@ def test_endpoint_life(admin, api):
     assert stored["api_id"] == api["api_id"] and len(stored["endpoint_id"]) == 36
     assert expect(admin.get(endpoint_path(api, "get", "users/{id}"))) == stored
     assert expect(admin.get(f"/platform/endpoint/{api['api_name']}/v1"))["endpoints"] == [stored]
-    assert expect(admin.put(endpoint_path(api, "GET", "users/{id}"),
-                            json={"client_uri": None, "endpoint_description": "d"})) == {
-        "message": "Endpoint updated successfully"}
+    assert expect(
+        admin.put(
+            endpoint_path(api, "GET", "users/{id}"),
+            json={"client_uri": None, "endpoint_description": "d"},
+        )
+    ) == {"message": "Endpoint updated successfully"}
     stored = expect(admin.get(endpoint_path(api, "GET", "users/{id}")))
     assert (stored["client_uri"], stored["endpoint_description"]) == (None, "d")
     assert expect(admin.delete(endpoint_path(api, "GET", "users/{id}"))) == {
-        "message": "Endpoint deleted successfully"}
+        "message": "Endpoint deleted successfully"
+    }
     answer = admin.get(endpoint_path(api, "GET", "users/{id}"))
     assert (answer.status_code, answer.json()["error_code"]) == (400, "END004")
 
@@ -125,8 +154,14 @@ def test_endpoint_refusals(admin, api):
     platform.make_endpoint(admin, api, "/b", client_uri="/seen")
 
     def post(**fields):
-        body = {"api_name": api["api_name"], "api_version": "v1", "endpoint_method": "GET",
-                "endpoint_uri": "/c", "endpoint_description": "x", **fields}
+        body = {
+            "api_name": api["api_name"],
+            "api_version": "v1",
+            "endpoint_method": "GET",
+            "endpoint_uri": "/c",
+            "endpoint_description": "x",
+            **fields,
+        }
         answer = admin.post("/platform/endpoint", json=body)
         return answer.status_code, answer.json()["error_code"]
 
@@ -164,15 +199,27 @@ def routing(**fields):
 def test_routing_life(admin):
     key = platform.unique("key")
     assert expect(admin.post("/platform/routing", json=routing(client_key=key)), 201) == {
-        "message": f"Routing created successfully with key: {key}"}
+        "message": f"Routing created successfully with key: {key}"
+    }
     stored = expect(admin.get(f"/platform/routing/{key}"))
-    assert stored == {"routing_name": "r", "routing_servers": ["http://127.0.0.1:1"],
-                      "routing_description": None, "client_key": key, "server_index": 0}
+    assert stored == {
+        "routing_name": "r",
+        "routing_servers": ["http://127.0.0.1:1"],
+        "routing_description": None,
+        "client_key": key,
+        "server_index": 0,
+    }
     assert expect(admin.put(f"/platform/routing/{key}", json={"routing_name": "s"})) == {
-        "message": "Routing updated successfully"}
-    keys = [r["client_key"] for r in expect(admin.get("/platform/routing/all?page_size=100"))["routings"]]
+        "message": "Routing updated successfully"
+    }
+    keys = [
+        r["client_key"]
+        for r in expect(admin.get("/platform/routing/all?page_size=100"))["routings"]
+    ]
     assert key in keys and keys == sorted(keys)
-    assert expect(admin.delete(f"/platform/routing/{key}")) == {"message": "Routing deleted successfully"}
+    assert expect(admin.delete(f"/platform/routing/{key}")) == {
+        "message": "Routing deleted successfully"
+    }
     assert admin.get(f"/platform/routing/{key}").json()["error_code"] == "RTG004"
 
 

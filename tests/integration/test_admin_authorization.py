@@ -21,38 +21,61 @@ def test_login_gives_a_token_cookies_and_rate_headers(doorman):
     assert answer.status_code == 200 and set(answer.json()) == {"access_token"}
     c = claims(answer.json()["access_token"])
     assert c["sub"] == "admin" and c["role"] == "admin" and c["token_use"] == "access"
-    assert c["exp"] - c["iat"] == 1800 and c["nbf"] == c["iat"] and c["accesses"]["manage_tiers"] is True
+    assert (
+        c["exp"] - c["iat"] == 1800
+        and c["nbf"] == c["iat"]
+        and c["accesses"]["manage_tiers"] is True
+    )
     assert jwt.get_unverified_header(answer.json()["access_token"]) == {
-        "alg": "HS256", "kid": "legacy-key", "typ": "JWT"}
+        "alg": "HS256",
+        "kid": "legacy-key",
+        "typ": "JWT",
+    }
     cookies = answer.raw.headers.getlist("Set-Cookie")
-    assert any(c.startswith("access_token_cookie=ey") and "HttpOnly" in c and "Max-Age=1800" in c and
-               "SameSite=strict" in c for c in cookies)
-    assert any(c.startswith("refresh_token_cookie=ey") and "Path=/platform/authorization" in c and
-               "Max-Age=604800" in c for c in cookies)
+    assert any(
+        c.startswith("access_token_cookie=ey")
+        and "HttpOnly" in c
+        and "Max-Age=1800" in c
+        and "SameSite=strict" in c
+        for c in cookies
+    )
+    assert any(
+        c.startswith("refresh_token_cookie=ey")
+        and "Path=/platform/authorization" in c
+        and "Max-Age=604800" in c
+        for c in cookies
+    )
     assert any(c.startswith("csrf_token=") and "HttpOnly" not in c for c in cookies)
-    assert {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} <= set(answer.headers)
+    assert {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} <= set(
+        answer.headers
+    )
 
 
 def test_login_by_user_name_works_too(doorman):
     assert post_login(doorman.url, email="admin", password=ADMIN_PASSWORD).status_code == 200
 
 
-@pytest.mark.parametrize("body, code", [
-    ({"email": ADMIN_EMAIL, "password": "wrong"}, "AUTH002"),
-    ({"email": "nobody@example.com", "password": "wrong"}, "AUTH002"),
-    ({"email": {"$ne": None}, "password": "x"}, "AUTH001"),
-    ({"email": ADMIN_EMAIL, "password": {"$ne": ""}}, "AUTH001"),
-    ({"email": ADMIN_EMAIL}, "AUTH001"),
-    ({"email": "", "password": "x"}, "AUTH001"),
-    ({}, "AUTH001"),
-])
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        ({"email": ADMIN_EMAIL, "password": "wrong"}, "AUTH002"),
+        ({"email": "nobody@example.com", "password": "wrong"}, "AUTH002"),
+        ({"email": {"$ne": None}, "password": "x"}, "AUTH001"),
+        ({"email": ADMIN_EMAIL, "password": {"$ne": ""}}, "AUTH001"),
+        ({"email": ADMIN_EMAIL}, "AUTH001"),
+        ({"email": "", "password": "x"}, "AUTH001"),
+        ({}, "AUTH001"),
+    ],
+)
 def test_login_refusals(doorman, body, code):
     answer = post_login(doorman.url, **body)
     assert (answer.status_code, answer.json()["error_code"]) == (400, code)
     assert "Set-Cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'"x"', b'{"email":"a","email":"b","password":"c"}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'"x"', b'{"email":"a","email":"b","password":"c"}']
+)
 def test_login_with_bad_json(doorman, data):
     answer = platform.Session(doorman.url).post("/platform/authorization", data=data)
     assert (answer.status_code, answer.json()["error_code"]) == (400, "AUTH004")
@@ -82,8 +105,11 @@ def test_the_login_limit_counts_every_attempt_of_an_address(start_doorman):
 def test_the_login_limit_does_not_listen_to_forwarding_headers(start_doorman):
     running = start_doorman(LOGIN_IP_RATE_LIMIT="1", LOGIN_IP_RATE_WINDOW="3600")
     assert post_login(running.url, email="a", password="b").status_code == 400
-    answer = platform.Session(running.url).post("/platform/authorization", json={"email": "a", "password": "b"},
-                                                headers={"X-Forwarded-For": "203.0.113.9"})
+    answer = platform.Session(running.url).post(
+        "/platform/authorization",
+        json={"email": "a", "password": "b"},
+        headers={"X-Forwarded-For": "203.0.113.9"},
+    )
     assert answer.status_code == 429
 
 
@@ -91,18 +117,22 @@ def test_register_creates_a_user_without_rights(doorman, admin):
     name = platform.unique("reg")
     answer = platform.Session(doorman.url).post(
         "/platform/authorization/register",
-        json={"email": f"{name}@example.com", "password": platform.USER_PASSWORD, "role": "admin"})
+        json={"email": f"{name}@example.com", "password": platform.USER_PASSWORD, "role": "admin"},
+    )
     assert (answer.status_code, answer.json()) == (201, {"message": "User created successfully"})
     stored = expect(admin.get(f"/platform/user/{name}"))
     assert stored["role"] == "user" and stored["active"] is True and "password" not in stored
 
 
-@pytest.mark.parametrize("body, status, code", [
-    ({"email": "weak@example.com", "password": "short"}, 400, "USR005"),
-    ({"email": "admin@example.com", "password": platform.USER_PASSWORD}, 400, "USR001"),
-    ({"email": "x@example.com", "password": platform.USER_PASSWORD}, 422, "VAL001"),
-    ({"email": "x@example.com"}, 400, "AUTH001"),
-])
+@pytest.mark.parametrize(
+    "body, status, code",
+    [
+        ({"email": "weak@example.com", "password": "short"}, 400, "USR005"),
+        ({"email": "admin@example.com", "password": platform.USER_PASSWORD}, 400, "USR001"),
+        ({"email": "x@example.com", "password": platform.USER_PASSWORD}, 422, "VAL001"),
+        ({"email": "x@example.com"}, 400, "AUTH001"),
+    ],
+)
 def test_register_refusals(doorman, body, status, code):
     answer = platform.Session(doorman.url).post("/platform/authorization/register", json=body)
     assert (answer.status_code, answer.json()["error_code"]) == (status, code)
@@ -129,9 +159,13 @@ def test_refresh_renews_and_a_refresh_token_opens_nothing_else(doorman, user):
 def test_the_refresh_cookie_alone_refreshes(doorman, user):
     cookies = user.post("/platform/authorization/refresh").cookies
     alone = platform.Session(doorman.url)
-    answer = alone.post("/platform/authorization/refresh",
-                        headers={"Cookie": "refresh_token_cookie=" + cookies.get("refresh_token_cookie",
-                                                                                 path="/platform/authorization")})
+    answer = alone.post(
+        "/platform/authorization/refresh",
+        headers={
+            "Cookie": "refresh_token_cookie="
+            + cookies.get("refresh_token_cookie", path="/platform/authorization")
+        },
+    )
     assert answer.status_code == 200
 
 
@@ -140,7 +174,9 @@ def test_status_tells_a_valid_token(user):
 
 
 def test_mode(doorman):
-    assert expect(platform.Session(doorman.url).get("/platform/authorization/mode")) == {"auth_mode": "doorman"}
+    assert expect(platform.Session(doorman.url).get("/platform/authorization/mode")) == {
+        "auth_mode": "doorman"
+    }
 
 
 def test_invalidate_ends_this_token_only(doorman, admin):
@@ -148,7 +184,7 @@ def test_invalidate_ends_this_token_only(doorman, admin):
     second = platform.login(doorman.url, session.email, platform.USER_PASSWORD)
     answer = session.post("/platform/authorization/invalidate")
     assert expect(answer) == {"message": "Your token has been invalidated"}
-    assert "access_token_cookie=\"\"" in answer.headers["Set-Cookie"]
+    assert 'access_token_cookie=""' in answer.headers["Set-Cookie"]
     again = session.post("/platform/authorization/invalidate")
     assert (again.status_code, again.json()["error_code"]) == (401, "AUTH005")
     assert second.get("/platform/authorization/status").status_code == 200
@@ -172,9 +208,13 @@ def test_revoke_holds_for_later_tokens_until_unrevoked(doorman, admin):
     session = platform.Session(doorman.url)
     session.headers["Authorization"] = "Bearer " + later.json()["access_token"]
     assert session.get("/platform/user/me").status_code == 401
-    assert expect(admin.get(f"/platform/authorization/admin/status/{name}")) == {"active": True, "revoked": True}
+    assert expect(admin.get(f"/platform/authorization/admin/status/{name}")) == {
+        "active": True,
+        "revoked": True,
+    }
     assert expect(admin.post(f"/platform/authorization/admin/unrevoke/{name}")) == {
-        "message": f"Token revocation cleared for {name}"}
+        "message": f"Token revocation cleared for {name}"
+    }
     assert session.get("/platform/user/me").status_code == 200
 
 
@@ -182,10 +222,16 @@ def test_disable_and_enable(admin):
     victim = platform.make_user(admin)
     name = victim.username
     assert expect(admin.post(f"/platform/authorization/admin/disable/{name}")) == {
-        "message": f"User {name} disabled and tokens revoked"}
+        "message": f"User {name} disabled and tokens revoked"
+    }
     assert victim.get("/platform/user/me").status_code == 401
-    assert expect(admin.get(f"/platform/authorization/admin/status/{name}")) == {"active": False, "revoked": True}
-    assert expect(admin.post(f"/platform/authorization/admin/enable/{name}")) == {"message": f"User {name} enabled"}
+    assert expect(admin.get(f"/platform/authorization/admin/status/{name}")) == {
+        "active": False,
+        "revoked": True,
+    }
+    assert expect(admin.post(f"/platform/authorization/admin/enable/{name}")) == {
+        "message": f"User {name} enabled"
+    }
     assert victim.get("/platform/user/me").status_code == 200
 
 
@@ -197,7 +243,9 @@ def test_the_super_admin_cannot_be_locked_out(admin):
 
 
 def test_an_admin_user_is_hidden_from_other_managers(doorman, admin):
-    expect(admin.post("/platform/role", json={"role_name": "authmanager", "manage_auth": True}), 201)
+    expect(
+        admin.post("/platform/role", json={"role_name": "authmanager", "manage_auth": True}), 201
+    )
     manager = platform.make_user(admin, role="authmanager")
     answer = manager.post("/platform/authorization/admin/revoke/admin")
     assert (answer.status_code, answer.json()) == (404, {"error_message": "User not found"})
@@ -208,40 +256,60 @@ def test_status_of_an_unknown_user(admin):
     assert (answer.status_code, answer.json()["error_code"]) == (404, "USR002")
 
 
-@pytest.mark.parametrize("header", [
-    "Bearer", "Bearer ", "Bearer a b", "Basic eDp5", "Bearer ey.ey.ey", "Bearer null", "x" * 100,
-])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer a b",
+        "Basic eDp5",
+        "Bearer ey.ey.ey",
+        "Bearer null",
+        "x" * 100,
+    ],
+)
 def test_malformed_credentials_are_one_uniform_401(doorman, header):
-    answer = platform.Session(doorman.url).get("/platform/user/me", headers={"Authorization": header})
+    answer = platform.Session(doorman.url).get(
+        "/platform/user/me", headers={"Authorization": header}
+    )
     assert (answer.status_code, answer.json()["error_message"]) == (401, "Unauthorized")
 
 
 def test_tokens_of_other_keys_and_algorithms_are_refused(doorman, user):
     c = claims(user.token)
     secret = "0" * 32
-    forged = [jwt.encode(c, secret, "HS256", headers={"kid": "legacy-key"}),
-              jwt.encode(c, None, "none", headers={"kid": "legacy-key"}),
-              jwt.encode(c, secret, "HS512", headers={"kid": "legacy-key"}),
-              user.token[:-3] + ("AAA" if not user.token.endswith("AAA") else "BBB"),
-              user.token + "x", user.token.rsplit(".", 1)[0] + "."]
+    forged = [
+        jwt.encode(c, secret, "HS256", headers={"kid": "legacy-key"}),
+        jwt.encode(c, None, "none", headers={"kid": "legacy-key"}),
+        jwt.encode(c, secret, "HS512", headers={"kid": "legacy-key"}),
+        user.token[:-3] + ("AAA" if not user.token.endswith("AAA") else "BBB"),
+        user.token + "x",
+        user.token.rsplit(".", 1)[0] + ".",
+    ]
     for token in forged:
-        answer = platform.Session(doorman.url).get("/platform/user/me",
-                                                   headers={"Authorization": "Bearer " + token})
+        answer = platform.Session(doorman.url).get(
+            "/platform/user/me", headers={"Authorization": "Bearer " + token}
+        )
         assert answer.status_code == 401, token
 
 
 def test_a_cookie_is_final(doorman, user):
     session = platform.Session(doorman.url)
-    answer = session.get("/platform/user/me", headers={"Cookie": "access_token_cookie=bad",
-                                                       "Authorization": "Bearer " + user.token})
+    answer = session.get(
+        "/platform/user/me",
+        headers={"Cookie": "access_token_cookie=bad", "Authorization": "Bearer " + user.token},
+    )
     assert answer.status_code == 401
-    answer = session.get("/platform/user/me", headers={"Cookie": "access_token_cookie=" + user.token})
+    answer = session.get(
+        "/platform/user/me", headers={"Cookie": "access_token_cookie=" + user.token}
+    )
     assert answer.status_code == 200
 
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory):
     from harness.process import Doorman
+
     running = Doorman(tmp_path_factory.mktemp("secure"), {"HTTPS_ENABLED": "true"}).start()
     yield running
     running.stop()
@@ -249,25 +317,34 @@ def secure(tmp_path_factory):
 
 def cookie_login(url):
     session = platform.Session(url)
-    expect(session.post("/platform/authorization", json={"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}))
+    expect(
+        session.post(
+            "/platform/authorization", json={"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+        )
+    )
     values = {c.name: c.value for c in session.cookies}
     session.cookies.clear()
     return session, values
 
 
-def cookie_header(values):
-    return {"Cookie": f"access_token_cookie={values['access_token_cookie']}; csrf_token={values['csrf_token']}"}
+def cookie_header(session, csrf):
+    access = session["access_token_cookie"]
+    return {"Cookie": f"access_token_cookie={access}; csrf_token={csrf['csrf_token']}"}
 
 
 def test_csrf_is_asked_for_with_cookies_in_secure_mode(secure):
     session, values = cookie_login(secure.url)
-    headers = cookie_header(values)
+    headers = cookie_header(values, values)
     body = {"group_name": platform.unique("g")}
     refused = session.post("/platform/group", json=body, headers=headers)
-    assert (refused.status_code, refused.json()) == (403, {"error_code": "CSRF001",
-                                                           "error_message": "Invalid CSRF token"})
-    planted = {"Cookie": f"access_token_cookie={values['access_token_cookie']}; csrf_token=planted",
-               "X-CSRF-Token": "planted"}
+    assert (refused.status_code, refused.json()) == (
+        403,
+        {"error_code": "CSRF001", "error_message": "Invalid CSRF token"},
+    )
+    planted = {
+        "Cookie": f"access_token_cookie={values['access_token_cookie']}; csrf_token=planted",
+        "X-CSRF-Token": "planted",
+    }
     assert session.post("/platform/group", json=body, headers=planted).status_code == 403
     good = {**headers, "X-CSRF-Token": values["csrf_token"]}
     assert session.post("/platform/group", json=body, headers=good).status_code == 201
@@ -277,9 +354,14 @@ def test_csrf_is_asked_for_with_cookies_in_secure_mode(secure):
 def test_csrf_of_another_session_is_refused(secure):
     session, first = cookie_login(secure.url)
     _, second = cookie_login(secure.url)
-    mixed = {"Cookie": f"access_token_cookie={first['access_token_cookie']}; csrf_token={second['csrf_token']}",
-             "X-CSRF-Token": second["csrf_token"]}
-    assert session.post("/platform/group", json={"group_name": "never"}, headers=mixed).status_code == 403
+    mixed = {
+        **cookie_header(first, second),
+        "X-CSRF-Token": second["csrf_token"],
+    }
+    assert (
+        session.post("/platform/group", json={"group_name": "never"}, headers=mixed).status_code
+        == 403
+    )
 
 
 def test_bearer_needs_no_csrf_and_secure_mode_sends_hsts(secure):
@@ -294,6 +376,10 @@ def test_a_forced_password_change_opens_nothing_else(admin, doorman):
     expect(admin.put(f"/platform/user/{session.username}", json={"force_password_reset": True}))
     answer = session.get("/platform/user/me")
     assert (answer.status_code, answer.json()["error_code"]) == (403, "AUTH011")
-    expect(session.put(f"/platform/user/{session.username}/update-password",
-                       json={"new_password": "Another-Passw0rd-16!"}))
+    expect(
+        session.put(
+            f"/platform/user/{session.username}/update-password",
+            json={"new_password": "Another-Passw0rd-16!"},
+        )
+    )
     assert session.get("/platform/user/me").status_code == 200

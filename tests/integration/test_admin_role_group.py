@@ -9,24 +9,40 @@ from harness.platform import expect
 @pytest.fixture
 def manager(admin):
     role = platform.unique("rolemanager")
-    expect(admin.post("/platform/role", json={"role_name": role, "manage_roles": True, "manage_groups": True}), 201)
+    expect(
+        admin.post(
+            "/platform/role", json={"role_name": role, "manage_roles": True, "manage_groups": True}
+        ),
+        201,
+    )
     return platform.make_user(admin, role=role)
 
 
 def test_role_life(admin):
     name = platform.unique("role")
-    assert expect(admin.post("/platform/role", json={"role_name": name, "manage_apis": "yes"}), 201) == {
-        "message": "Role created successfully"}
+    assert expect(
+        admin.post("/platform/role", json={"role_name": name, "manage_apis": "yes"}), 201
+    ) == {"message": "Role created successfully"}
     stored = expect(admin.get(f"/platform/role/{name}"))
-    assert stored["manage_apis"] is True and stored["manage_users"] is False and stored["role_description"] is None
-    updated = expect(admin.put(f"/platform/role/{name}", json={"manage_users": True, "role_description": "d"}))
+    assert (
+        stored["manage_apis"] is True
+        and stored["manage_users"] is False
+        and stored["role_description"] is None
+    )
+    updated = expect(
+        admin.put(f"/platform/role/{name}", json={"manage_users": True, "role_description": "d"})
+    )
     assert updated["manage_users"] is True and updated["role_description"] == "d"
-    assert expect(admin.delete(f"/platform/role/{name}")) == {"message": "Role deleted successfully"}
+    assert expect(admin.delete(f"/platform/role/{name}")) == {
+        "message": "Role deleted successfully"
+    }
     assert admin.get(f"/platform/role/{name}").json()["error_code"] == "ROLE004"
 
 
 def test_the_seeded_roles(admin):
-    roles = {r["role_name"]: r for r in expect(admin.get("/platform/role/all?page_size=100"))["roles"]}
+    roles = {
+        r["role_name"]: r for r in expect(admin.get("/platform/role/all?page_size=100"))["roles"]
+    }
     assert sum(v is True for v in roles["admin"].values()) == 16
     assert sum(v is True for v in roles["user"].values()) == 0
 
@@ -65,27 +81,42 @@ def test_unchanged_values_are_fine(admin):
 
 def test_admin_roles_are_hidden_from_others(manager):
     assert manager.get("/platform/role/admin").json() == {"error_message": "Role not found"}
-    names = [r["role_name"] for r in expect(manager.get("/platform/role/all?page_size=100"))["roles"]]
+    names = [
+        r["role_name"] for r in expect(manager.get("/platform/role/all?page_size=100"))["roles"]
+    ]
     assert "admin" not in names and "user" in names
 
 
 def test_a_demotion_works_at_once(admin, manager):
-    assert manager.post("/platform/group", json={"group_name": platform.unique("g")}).status_code == 201
+    assert (
+        manager.post("/platform/group", json={"group_name": platform.unique("g")}).status_code
+        == 201
+    )
     role = expect(manager.get("/platform/user/me"))["role"]
     expect(admin.put(f"/platform/role/{role}", json={"manage_groups": False}))
-    assert manager.post("/platform/group", json={"group_name": "never"}).json()["error_code"] == "GRP008"
+    assert (
+        manager.post("/platform/group", json={"group_name": "never"}).json()["error_code"]
+        == "GRP008"
+    )
 
 
 def test_group_life(admin):
     name = platform.unique("group")
     assert expect(admin.post("/platform/group", json={"group_name": name}), 201) == {
-        "message": "Group created successfully"}
-    assert expect(admin.get(f"/platform/group/{name}")) == {"group_name": name, "group_description": None,
-                                                            "api_access": []}
+        "message": "Group created successfully"
+    }
+    assert expect(admin.get(f"/platform/group/{name}")) == {
+        "group_name": name,
+        "group_description": None,
+        "api_access": [],
+    }
     assert expect(admin.put(f"/platform/group/{name}", json={"api_access": ["a/v1"]})) == {
-        "message": "Group updated successfully"}
+        "message": "Group updated successfully"
+    }
     assert expect(admin.get(f"/platform/group/{name}"))["api_access"] == ["a/v1"]
-    assert expect(admin.delete(f"/platform/group/{name}")) == {"message": "Group deleted successfully"}
+    assert expect(admin.delete(f"/platform/group/{name}")) == {
+        "message": "Group deleted successfully"
+    }
     answer = admin.get(f"/platform/group/{name}")
     assert (answer.status_code, answer.json()["error_code"]) == (404, "GRP003")
 

@@ -1,7 +1,7 @@
-"""What the table of routes promises for every row: who is let in, how a refusal looks, what a bad body gets.
+"""What the table of routes promises for every row: who is let in, how a refusal looks, bad bodies.
 
-The rows come from /platform/openapi.json, which the program makes from the table itself, so a new route
-without an expectation here fails the first test.
+The rows come from /platform/openapi.json, which the program makes from the table itself, so a new
+route without an expectation here fails the first test.
 """
 
 import json
@@ -18,11 +18,14 @@ def coded(code, message="Unauthorized"):
     return 401, {"error_code": code, "error_message": message}
 
 
-# method, path (as in the OpenAPI document) -> anonymous answer, 403 code of a user without the permission
+# method, path (as in the OpenAPI document) -> anonymous answer, 403 code without the permission
 ROUTES = {
     ("post", "/platform/authorization"): (None, None),
     ("post", "/platform/authorization/register"): (None, None),
-    ("post", "/platform/authorization/refresh"): (coded("AUTH003", "Unable to validate credentials"), None),
+    ("post", "/platform/authorization/refresh"): (
+        coded("AUTH003", "Unable to validate credentials"),
+        None,
+    ),
     ("get", "/platform/authorization/status"): (coded("AUTH005"), None),
     ("post", "/platform/authorization/invalidate"): (coded("AUTH005"), None),
     ("get", "/platform/authorization/mode"): (None, None),
@@ -77,30 +80,66 @@ ROUTES = {
     ("put", "/platform/security/settings"): (A, "SEC002"),
     ("post", "/platform/security/restart"): (A, "SEC003"),
     ("post", "/platform/tools/cors/check"): (A, "TLS001"),
-    ("delete", "/api/caches"): ((401, {"detail": "Unauthorized", "error_code": "Unauthorized",
-                                       "error_message": "Unauthorized"}), "GTW008"),
+    ("delete", "/api/caches"): (
+        (
+            401,
+            {
+                "detail": "Unauthorized",
+                "error_code": "Unauthorized",
+                "error_message": "Unauthorized",
+            },
+        ),
+        "GTW008",
+    ),
     ("get", "/platform/openapi.json"): (None, None),
 }
 
 # A body that passes validation, so that identity and permission are what decides.
 BODIES = {
-    ("post", "/platform/user"): {"username": "somebody", "email": "s@example.com", "role": "user",
-                                 "password": "Some-Password-16-Long!"},
-    ("put", "/platform/user/{username}/update-password"): {"new_password": "Some-Password-16-Long!"},
+    ("post", "/platform/user"): {
+        "username": "somebody",
+        "email": "s@example.com",
+        "role": "user",
+        "password": "Some-Password-16-Long!",
+    },
+    ("put", "/platform/user/{username}/update-password"): {
+        "new_password": "Some-Password-16-Long!"
+    },
     ("post", "/platform/role"): {"role_name": "ops"},
     ("post", "/platform/group"): {"group_name": "ops"},
-    ("post", "/platform/subscription/subscribe"): {"username": "admin", "api_name": "none", "api_version": "v1"},
-    ("post", "/platform/subscription/unsubscribe"): {"username": "admin", "api_name": "none",
-                                                     "api_version": "v1"},
+    ("post", "/platform/subscription/subscribe"): {
+        "username": "admin",
+        "api_name": "none",
+        "api_version": "v1",
+    },
+    ("post", "/platform/subscription/unsubscribe"): {
+        "username": "admin",
+        "api_name": "none",
+        "api_version": "v1",
+    },
     ("post", "/platform/api"): {"api_name": "never", "api_version": "v1"},
-    ("post", "/platform/endpoint"): {"api_name": "none", "api_version": "v1", "endpoint_method": "GET",
-                                     "endpoint_uri": "/x", "endpoint_description": "x"},
+    ("post", "/platform/endpoint"): {
+        "api_name": "none",
+        "api_version": "v1",
+        "endpoint_method": "GET",
+        "endpoint_uri": "/x",
+        "endpoint_description": "x",
+    },
     ("post", "/platform/routing"): {"routing_name": "r", "routing_servers": ["http://127.0.0.1:1"]},
     ("post", "/platform/tools/cors/check"): {"origin": "http://a.example", "method": "GET"},
 }
-PARAMETERS = {"username": "admin", "email": "admin@doorman.dev", "role_name": "nobody", "group_name": "nobody",
-              "user_id": "admin", "api_name": "none", "api_version": "v1", "method": "GET", "uri": "x",
-              "client_key": "nobody"}
+PARAMETERS = {
+    "username": "admin",
+    "email": "admin@doorman.dev",
+    "role_name": "nobody",
+    "group_name": "nobody",
+    "user_id": "admin",
+    "api_name": "none",
+    "api_version": "v1",
+    "method": "GET",
+    "uri": "x",
+    "client_key": "nobody",
+}
 
 
 def concrete(path):
@@ -125,7 +164,9 @@ def test_the_openapi_document_names_bodies_and_parameters(doorman):
     create = paths["/platform/api"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(create["required"]) >= {"api_name", "api_version"}
     assert create["properties"]["api_allowed_roles"]["type"] == "array"
-    assert [p["name"] for p in paths["/platform/role/{role_name}"]["get"]["parameters"]] == ["role_name"]
+    assert [p["name"] for p in paths["/platform/role/{role_name}"]["get"]["parameters"]] == [
+        "role_name"
+    ]
 
 
 @pytest.mark.parametrize("key", sorted(ROUTES), ids=lambda key: f"{key[0]} {key[1]}")
@@ -138,13 +179,21 @@ def test_anonymous_callers_get_the_routes_own_401(doorman, key):
     assert answer.headers["X-Request-ID"] == answer.headers["request_id"]
 
 
-@pytest.mark.parametrize("key", sorted(k for k, v in ROUTES.items() if v[1]), ids=lambda key: f"{key[0]} {key[1]}")
+@pytest.mark.parametrize(
+    "key", sorted(k for k, v in ROUTES.items() if v[1]), ids=lambda key: f"{key[0]} {key[1]}"
+)
 def test_a_user_without_the_permission_gets_403(doorman, admin, user, key):
     answer = user.request(key[0], concrete(key[1]), json=body_of(key))
-    if key == ("get", "/platform/user/{username}"):  # `admin` is hidden before anything else is said
+    if key == (
+        "get",
+        "/platform/user/{username}",
+    ):  # `admin` is hidden before anything else is said
         assert answer.status_code == 404
         answer = user.get("/platform/user/somebodyelse")
-    if key == ("put", "/platform/user/{username}/update-password"):  # the super admin's is refused to everybody
+    if key == (
+        "put",
+        "/platform/user/{username}/update-password",
+    ):  # the super admin's is refused to everybody
         assert answer.json()["error_code"] == "USR022"
         answer = user.put("/platform/user/somebodyelse/update-password", json=body_of(key))
     if key == ("delete", "/platform/user/{username}"):
@@ -153,9 +202,24 @@ def test_a_user_without_the_permission_gets_403(doorman, admin, user, key):
     assert (answer.status_code, answer.json()["error_code"]) == (403, ROUTES[key][1])
 
 
-BAD_JSON = [b"", b"{", b"[]", b"null", b'"x"', b"{'a':1}", b'{"a":01}', b'{"a":1e999}', b'{"a":"\\u0000"}',
-            b'{"api_name":"a","api_name":"b"}', b'{"a":"\xff"}', b'{"a":"\\ud800"}', b'{"a":1} x',
-            b"[" * 100 + b"]" * 100, b'{"a":NaN}', b'\xef\xbb\xbf{}']
+BAD_JSON = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"{'a':1}",
+    b'{"a":01}',
+    b'{"a":1e999}',
+    b'{"a":"\\u0000"}',
+    b'{"api_name":"a","api_name":"b"}',
+    b'{"a":"\xff"}',
+    b'{"a":"\\ud800"}',
+    b'{"a":1} x',
+    b"[" * 100 + b"]" * 100,
+    b'{"a":NaN}',
+    b"\xef\xbb\xbf{}",
+]
 
 
 @pytest.mark.parametrize("body", BAD_JSON, ids=[repr(b[:20]) for b in BAD_JSON])
@@ -163,18 +227,35 @@ BAD_JSON = [b"", b"{", b"[]", b"null", b'"x"', b"{'a':1}", b'{"a":01}', b'{"a":1
 def test_bad_json_is_422_and_nothing_is_stored(admin, path, body):
     before = admin.get(path).json()["total"]
     answer = admin.post(path, data=body, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()) == (422, {"error_code": "VAL001",
-                                                         "error_message": "Validation Error"})
+    assert (answer.status_code, answer.json()) == (
+        422,
+        {"error_code": "VAL001", "error_message": "Validation Error"},
+    )
     assert admin.get(path).json()["total"] == before
 
 
-@pytest.mark.parametrize("fields", [
-    {"api_name": None}, {"api_name": ""}, {"api_name": "x" * 65}, {"api_name": ["a"]}, {"api_name": "a/b"},
-    {"api_version": "x" * 9}, {"api_allowed_roles": "ops"}, {"api_allowed_groups": None}, {"api_servers": {}},
-    {"api_allowed_retry_count": -1}, {"api_allowed_retry_count": "many"}, {"api_ip_mode": "white"},
-    {"api_public": "perhaps"}, {"api_servers": ["ftp://x"]}, {"api_servers": [""]},
-    {"api_limit_on_store_down": "maybe"}, {"api_description": "x" * 128},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"api_name": None},
+        {"api_name": ""},
+        {"api_name": "x" * 65},
+        {"api_name": ["a"]},
+        {"api_name": "a/b"},
+        {"api_version": "x" * 9},
+        {"api_allowed_roles": "ops"},
+        {"api_allowed_groups": None},
+        {"api_servers": {}},
+        {"api_allowed_retry_count": -1},
+        {"api_allowed_retry_count": "many"},
+        {"api_ip_mode": "white"},
+        {"api_public": "perhaps"},
+        {"api_servers": ["ftp://x"]},
+        {"api_servers": [""]},
+        {"api_limit_on_store_down": "maybe"},
+        {"api_description": "x" * 128},
+    ],
+)
 def test_wrong_types_and_ranges_are_422(admin, fields):
     body = {"api_name": platform.unique("bad"), "api_version": "v1", **fields}
     answer = admin.post("/platform/api", json=body)
@@ -187,15 +268,20 @@ def test_the_body_is_checked_before_identity(doorman):
 
 
 def test_a_body_of_another_type_is_422(admin):
-    answer = admin.post("/platform/api", data=json.dumps({"api_name": "a", "api_version": "v1"}),
-                        headers={"Content-Type": "text/plain"})
+    answer = admin.post(
+        "/platform/api",
+        data=json.dumps({"api_name": "a", "api_version": "v1"}),
+        headers={"Content-Type": "text/plain"},
+    )
     assert answer.status_code == 422
 
 
 def test_an_oversized_body_is_413_whoever_asks(doorman):
     answer = platform.Session(doorman.url).post("/platform/api", data=b" " * (1048576 + 1))
     assert (answer.status_code, answer.json()) == (
-        413, {"error_code": "REQ001", "error_message": "Request entity too large (max: 1048576 bytes)"})
+        413,
+        {"error_code": "REQ001", "error_message": "Request entity too large (max: 1048576 bytes)"},
+    )
 
 
 def test_unknown_routes_and_methods(admin):
@@ -212,15 +298,28 @@ def test_a_surplus_trailing_slash_is_served(admin):
     assert admin.get("/platform/user/me/").status_code == 200
 
 
-@pytest.mark.parametrize("query, status, message", [
-    ("page=0", 400, "Invalid page or page size"), ("page=-3", 400, "Invalid page or page size"),
-    ("page_size=0", 400, "Page size exceeds maximum limit"),
-    ("page_size=101", 400, "Page size exceeds maximum limit"),
-    ("page=x", 422, "Validation Error"), ("page=2.0", 422, "Validation Error"),
-    ("page_size=", 422, "Validation Error"),
-])
-@pytest.mark.parametrize("path", ["/platform/api", "/platform/user/all", "/platform/role/all",
-                                  "/platform/group/all", "/platform/routing/all"])
+@pytest.mark.parametrize(
+    "query, status, message",
+    [
+        ("page=0", 400, "Invalid page or page size"),
+        ("page=-3", 400, "Invalid page or page size"),
+        ("page_size=0", 400, "Page size exceeds maximum limit"),
+        ("page_size=101", 400, "Page size exceeds maximum limit"),
+        ("page=x", 422, "Validation Error"),
+        ("page=2.0", 422, "Validation Error"),
+        ("page_size=", 422, "Validation Error"),
+    ],
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/platform/api",
+        "/platform/user/all",
+        "/platform/role/all",
+        "/platform/group/all",
+        "/platform/routing/all",
+    ],
+)
 def test_paging_is_checked(admin, path, query, status, message):
     answer = admin.get(f"{path}?{query}")
     assert (answer.status_code, answer.json()["error_message"]) == (status, message)
@@ -235,19 +334,30 @@ def test_problem_details_for_those_who_ask(admin):
     answer = admin.get("/platform/role/nosuchrole", headers={"Accept": "application/problem+json"})
     assert answer.status_code == 404
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json() == {"type": "about:blank", "status": 404, "title": "Role does not exist",
-                             "error_code": "ROLE004", "instance": answer.headers["X-Request-ID"]}
+    assert answer.json() == {
+        "type": "about:blank",
+        "status": 404,
+        "title": "Role does not exist",
+        "error_code": "ROLE004",
+        "instance": answer.headers["X-Request-ID"],
+    }
 
 
 def test_the_strict_envelope_keeps_the_true_status(start_doorman):
     running = start_doorman(STRICT_RESPONSE_ENVELOPE="true")
     session = platform.Session(running.url)
     answer = session.post("/platform/authorization", json={"email": "x", "password": "y"})
-    assert (answer.status_code, answer.json()) == (400, {
-        "status_code": 400, "error_code": "AUTH002", "error_message": "Invalid email or password"})
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {"status_code": 400, "error_code": "AUTH002", "error_message": "Invalid email or password"},
+    )
     from harness.process import ADMIN_EMAIL, ADMIN_PASSWORD
-    body = expect(session.post("/platform/authorization",
-                               json={"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}))
+
+    body = expect(
+        session.post(
+            "/platform/authorization", json={"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+        )
+    )
     assert body["status_code"] == 200 and body["access_token"] == body["response"]["access_token"]
     session.cookies.clear()
     session.headers["Authorization"] = "Bearer " + body["access_token"]

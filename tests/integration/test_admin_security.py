@@ -35,12 +35,18 @@ def test_update_and_aliases(admin):
     assert expect(admin.put("/platform/security/settings"))["auto_save_frequency_seconds"] == 1800
 
 
-@pytest.mark.parametrize("fields, status, code", [
-    ({"ip_blacklist": ["1.2.3.4", "300.1.1.1"]}, 400, "SEC012"), ({"ip_whitelist": ["x"]}, 400, "SEC012"),
-    ({"xff_trusted_proxies": ["10.0.0.0/33"]}, 400, "SEC012"), ({"ip_blacklist": "1.2.3.4"}, 422, "VAL001"),
-    ({"auto_save_frequency_seconds": 59}, 422, "VAL001"), ({"dump_path": "/etc/passwd"}, 422, "VAL001"),
-    ({"dump_path": "../x"}, 422, "VAL001"),
-])
+@pytest.mark.parametrize(
+    "fields, status, code",
+    [
+        ({"ip_blacklist": ["1.2.3.4", "300.1.1.1"]}, 400, "SEC012"),
+        ({"ip_whitelist": ["x"]}, 400, "SEC012"),
+        ({"xff_trusted_proxies": ["10.0.0.0/33"]}, 400, "SEC012"),
+        ({"ip_blacklist": "1.2.3.4"}, 422, "VAL001"),
+        ({"auto_save_frequency_seconds": 59}, 422, "VAL001"),
+        ({"dump_path": "/etc/passwd"}, 422, "VAL001"),
+        ({"dump_path": "../x"}, 422, "VAL001"),
+    ],
+)
 def test_bad_settings_change_nothing(admin, fields, status, code):
     before = expect(admin.get("/platform/security/settings"))
     answer = settings(admin, **fields)
@@ -54,7 +60,9 @@ def test_a_blacklist_hits_at_once_and_can_be_undone(gate):
     for path in ("/platform/user/me", "/api/rest/a/v1/x", "/platform/nothing"):
         answer = admin.get(path)
         assert (answer.status_code, answer.json()) == (
-            403, {"status_code": 403, "error_code": "SEC011", "error_message": "IP blocked"}), path
+            403,
+            {"status_code": 403, "error_code": "SEC011", "error_message": "IP blocked"},
+        ), path
         assert answer.headers["X-Request-ID"]
     assert admin.get("/platform/monitor/liveness").status_code == 200
     expect(settings(admin, ip_blacklist=[]))
@@ -71,8 +79,15 @@ def test_a_whitelist_without_the_caller(gate):
 
 def test_blacklist_comes_first_and_trusted_proxies_are_skipped(gate):
     running, admin = gate
-    expect(settings(admin, ip_blacklist=["1.2.3.4"], ip_whitelist=["1.2.3.4", "127.0.0.1", "5.6.7.8"],
-                    trust_x_forwarded_for=True, xff_trusted_proxies=["127.0.0.1"]))
+    expect(
+        settings(
+            admin,
+            ip_blacklist=["1.2.3.4"],
+            ip_whitelist=["1.2.3.4", "127.0.0.1", "5.6.7.8"],
+            trust_x_forwarded_for=True,
+            xff_trusted_proxies=["127.0.0.1"],
+        )
+    )
 
     def code(xff):
         answer = admin.get("/platform/user/me", headers={"X-Forwarded-For": xff})
@@ -80,15 +95,18 @@ def test_blacklist_comes_first_and_trusted_proxies_are_skipped(gate):
 
     assert code("1.2.3.4") == "SEC011"
     assert code("5.6.7.8, 127.0.0.1") is None
-    assert code("5.6.7.8, 9.9.9.9") == "SEC010"   # the right-most that is no trusted proxy
-    assert code("1.2.3.4, 5.6.7.8") is None        # what stands left of it is only a claim
+    assert code("5.6.7.8, 9.9.9.9") == "SEC010"  # the right-most that is no trusted proxy
+    assert code("1.2.3.4, 5.6.7.8") is None  # what stands left of it is only a claim
     expect(settings(admin, ip_blacklist=[], ip_whitelist=[], trust_x_forwarded_for=False))
 
 
 def test_the_local_bypass_is_locked_by_the_environment(gate):
     running, admin = gate
     stored = expect(admin.get("/platform/security/settings"))
-    assert stored["allow_localhost_bypass"] is False and stored["allow_localhost_bypass_locked"] is True
+    assert (
+        stored["allow_localhost_bypass"] is False
+        and stored["allow_localhost_bypass_locked"] is True
+    )
 
 
 def test_restart_is_not_for_this_process(admin):
@@ -102,12 +120,15 @@ def check(admin, **fields):
 
 def test_cors_check_tells_what_the_live_path_does(admin):
     result = check(admin, origin="http://a.example", request_headers=["X-CSRF-Token", "x-other"])
-    assert result["preflight"]["allowed"] is False and result["preflight"]["not_allowed_headers"] == ["x-other"]
+    assert result["preflight"]["allowed"] is False and result["preflight"][
+        "not_allowed_headers"
+    ] == ["x-other"]
     assert result["input"]["method"] == "GET"
     assert "Some requested headers are not allowed: x-other" in result["notes"]
     live = admin.options("/platform/x", headers={"Origin": "http://a.example"})
     assert live.headers["Access-Control-Allow-Headers"] == (
-        result["preflight"]["response_headers"]["Access-Control-Allow-Headers"])
+        result["preflight"]["response_headers"]["Access-Control-Allow-Headers"]
+    )
     assert result["actual"]["response_headers"]["Access-Control-Allow-Origin"] == "http://a.example"
 
 
@@ -116,14 +137,17 @@ def test_cors_check_of_an_api(admin, upstream):
     named = {"name": api["api_name"], "version": "v1"}
     assert check(admin, origin="https://a.good.example", api=named)["actual"]["allowed"] is True
     assert check(admin, origin="https://good.example", api=named)["actual"]["allowed"] is False
-    answer = admin.post("/platform/tools/cors/check", json={"origin": "x", "method": "GET",
-                                                           "api": {"name": "none", "version": "v1"}})
+    answer = admin.post(
+        "/platform/tools/cors/check",
+        json={"origin": "x", "method": "GET", "api": {"name": "none", "version": "v1"}},
+    )
     assert answer.status_code == 404
 
 
 def test_clearing_caches_gives_counters_back_but_no_revoked_token(admin, published, start_doorman):
-    limited = platform.make_user(admin, rate_limit_enabled=True, rate_limit_duration=1,
-                                 rate_limit_duration_type="year")
+    limited = platform.make_user(
+        admin, rate_limit_enabled=True, rate_limit_duration=1, rate_limit_duration_type="year"
+    )
     platform.subscribe(admin, limited, published.api)
     assert limited.get(published.path).status_code == 200
     assert limited.get(published.path).status_code == 429
@@ -143,11 +167,16 @@ def test_every_change_and_every_refusal_is_in_the_trail(start_doorman, tmp_path)
     expect(admin.post("/platform/group", json={"group_name": "g"}), 201)
     user.post("/platform/group", json={"group_name": "h"})
     running.stop()
-    trail = [json.loads(line) for line in
-             (tmp_path / "logs" / "doorman-trail.log").read_text().splitlines()]
+    trail = [
+        json.loads(line)
+        for line in (tmp_path / "logs" / "doorman-trail.log").read_text().splitlines()
+    ]
     seen = {(e["action"], e["status"], e["username"], e["target"]) for e in trail}
     assert ("auth.login", "success", "admin", "admin@doorman.dev") in seen
     assert ("user.create", "success", "admin", user.username) in seen
     assert ("group.create", "success", "admin", "g") in seen
     assert ("group.create", "blocked", user.username, "/platform/group") in seen
-    assert platform.USER_PASSWORD not in pathlib.Path(tmp_path / "logs" / "doorman-trail.log").read_text()
+    assert (
+        platform.USER_PASSWORD
+        not in pathlib.Path(tmp_path / "logs" / "doorman-trail.log").read_text()
+    )

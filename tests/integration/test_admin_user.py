@@ -10,7 +10,13 @@ STRONG = platform.USER_PASSWORD
 
 def body(name=None, **fields):
     name = name or platform.unique("u")
-    return {"username": name, "email": f"{name}@example.com", "password": STRONG, "role": "user", **fields}
+    return {
+        "username": name,
+        "email": f"{name}@example.com",
+        "password": STRONG,
+        "role": "user",
+        **fields,
+    }
 
 
 @pytest.fixture
@@ -21,9 +27,16 @@ def manager(admin):
 
 
 def test_create_and_read(admin):
-    wanted = body(groups=["ALL", "x"], custom_attributes={"a": "b"}, rate_limit_duration="5",
-                  rate_limit_duration_type="minute", bandwidth_limit_bytes=10)
-    assert expect(admin.post("/platform/user", json=wanted), 201) == {"message": "User created successfully"}
+    wanted = body(
+        groups=["ALL", "x"],
+        custom_attributes={"a": "b"},
+        rate_limit_duration="5",
+        rate_limit_duration_type="minute",
+        bandwidth_limit_bytes=10,
+    )
+    assert expect(admin.post("/platform/user", json=wanted), 201) == {
+        "message": "User created successfully"
+    }
     stored = expect(admin.get("/platform/user/" + wanted["username"]))
     assert stored["groups"] == ["ALL", "x"] and stored["rate_limit_duration"] == 5
     assert stored["bandwidth_usage_bytes"] == 0 and stored["bandwidth_resets_at"] > 0
@@ -32,14 +45,22 @@ def test_create_and_read(admin):
     assert by_email["username"] == wanted["username"] and "password" not in by_email
 
 
-@pytest.mark.parametrize("change, status, code", [
-    ({"username": "admin"}, 400, "USR001"), ({"email": "admin@doorman.dev"}, 400, "USR001"),
-    ({"password": "allsmallletters1!"}, 400, "USR005"), ({"password": "NoDigitsInHere!!!"}, 400, "USR005"),
-    ({"password": "Short1!"}, 422, "VAL001"), ({"username": "ab"}, 422, "VAL001"),
-    ({"groups": None}, 422, "VAL001"), ({"email": None}, 422, "VAL001"),
-    ({"custom_attributes": {str(i): i for i in range(11)}}, 400, "USR016"),
-    ({"rate_limit_duration": -1}, 422, "VAL001"), ({"active": "perhaps"}, 422, "VAL001"),
-])
+@pytest.mark.parametrize(
+    "change, status, code",
+    [
+        ({"username": "admin"}, 400, "USR001"),
+        ({"email": "admin@doorman.dev"}, 400, "USR001"),
+        ({"password": "allsmallletters1!"}, 400, "USR005"),
+        ({"password": "NoDigitsInHere!!!"}, 400, "USR005"),
+        ({"password": "Short1!"}, 422, "VAL001"),
+        ({"username": "ab"}, 422, "VAL001"),
+        ({"groups": None}, 422, "VAL001"),
+        ({"email": None}, 422, "VAL001"),
+        ({"custom_attributes": {str(i): i for i in range(11)}}, 400, "USR016"),
+        ({"rate_limit_duration": -1}, 422, "VAL001"),
+        ({"active": "perhaps"}, 422, "VAL001"),
+    ],
+)
 def test_create_refusals(admin, change, status, code):
     answer = admin.post("/platform/user", json=body(**change))
     assert (answer.status_code, answer.json()["error_code"]) == (status, code), answer.text
@@ -94,17 +115,30 @@ def test_an_email_is_not_an_oracle(user, manager, admin):
 
 
 def test_update_by_a_manager(admin, manager, user):
-    assert expect(manager.put(f"/platform/user/{user.username}", json={"rate_limit_duration": 7})) == {
-        "message": "User updated successfully"}
+    assert expect(
+        manager.put(f"/platform/user/{user.username}", json={"rate_limit_duration": 7})
+    ) == {"message": "User updated successfully"}
     assert expect(admin.get(f"/platform/user/{user.username}"))["rate_limit_duration"] == 7
     assert manager.put(f"/platform/user/{user.username}", json={}).status_code == 200
-    assert manager.put(f"/platform/user/{user.username}", json={"rate_limit_duration": 7}).status_code == 200
+    assert (
+        manager.put(f"/platform/user/{user.username}", json={"rate_limit_duration": 7}).status_code
+        == 200
+    )
 
 
-@pytest.mark.parametrize("fields", [
-    {"role": "admin"}, {"groups": ["ALL"]}, {"active": True}, {"rate_limit_duration": 1000000},
-    {"throttle_queue_limit": 9}, {"bandwidth_limit_bytes": 0}, {"ui_access": True}, {"username": "other"},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"role": "admin"},
+        {"groups": ["ALL"]},
+        {"active": True},
+        {"rate_limit_duration": 1000000},
+        {"throttle_queue_limit": 9},
+        {"bandwidth_limit_bytes": 0},
+        {"ui_access": True},
+        {"username": "other"},
+    ],
+)
 def test_nobody_lifts_their_own_limits(user, fields):
     answer = user.put(f"/platform/user/{user.username}", json={"email": "x@example.com", **fields})
     assert (answer.status_code, answer.json()["error_code"]) == (403, "USR023")
@@ -129,7 +163,10 @@ def test_update_refusals(admin, manager, user):
     assert code(manager, user.username, {"username": "other"}) == "USR004"
     assert code(manager, "nosuchuser", {"email": "z@example.com"}) == "USR002"
     assert code(manager, user.username, {"password": "weakweakweakweak"}) == "USR005"
-    assert code(manager, user.username, {"custom_attributes": {str(i): i for i in range(11)}}) == "USR016"
+    assert (
+        code(manager, user.username, {"custom_attributes": {str(i): i for i in range(11)}})
+        == "USR016"
+    )
     second = platform.make_user(admin, role="admin")
     assert code(manager, second.username, {"email": "q@example.com"}) == "USR012"
 
@@ -141,7 +178,9 @@ def test_a_password_set_by_update_is_hashed_and_works(admin, doorman, user):
 
 def test_passwords(admin, manager, user, doorman):
     def put(session, name, password):
-        return session.put(f"/platform/user/{name}/update-password", json={"new_password": password})
+        return session.put(
+            f"/platform/user/{name}/update-password", json={"new_password": password}
+        )
 
     assert put(user, user.username, "New-Passw0rd-16-xx!").status_code == 200
     platform.login(doorman.url, user.email, "New-Passw0rd-16-xx!")
@@ -161,7 +200,9 @@ def test_delete(admin, manager, user, upstream):
     assert admin.delete("/platform/user/admin").json()["error_code"] == "USR021"
     second = platform.make_user(admin, role="admin")
     assert manager.delete(f"/platform/user/{second.username}").json()["error_code"] == "USR014"
-    assert expect(user.delete(f"/platform/user/{user.username}")) == {"message": "User deleted successfully"}
+    assert expect(user.delete(f"/platform/user/{user.username}")) == {
+        "message": "User deleted successfully"
+    }
     assert user.get("/platform/user/me").status_code == 401
     assert admin.delete(f"/platform/user/{user.username}").json()["error_code"] == "USR002"
     again = platform.make_user(admin, name=user.username)

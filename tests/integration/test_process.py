@@ -19,8 +19,15 @@ KEY = "a-memory-encryption-key-of-forty-characters"
 def command(tmp_path, *arguments, **settings):
     """One command of the program to its end."""
     running = Doorman(tmp_path, settings, arguments)
-    return subprocess.run([str(program()), *arguments], cwd=tmp_path, env=running.environment(),
-                          capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [str(program()), *arguments],
+        cwd=tmp_path,
+        env=running.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 # --- command line ---
@@ -44,8 +51,16 @@ def test_check_config_tells_every_fault_at_once(tmp_path):
     file.write_text("log:\n  level: LOUD\nmax:\n  page_size: 0\nnosuch: 1\nport: 80\n")
     done = command(tmp_path, "check-config", "--config", str(file), HTTP_READ_TIMEOUT="soon")
     assert done.returncode == 78
-    for part in (f"{file}:2:10", "LOG_LEVEL", f"{file}:4:14", "MAX_PAGE_SIZE", f"{file}:5:1: unknown key nosuch",
-                 f"{file}:6:", "PORT", "HTTP_READ_TIMEOUT"):
+    for part in (
+        f"{file}:2:10",
+        "LOG_LEVEL",
+        f"{file}:4:14",
+        "MAX_PAGE_SIZE",
+        f"{file}:5:1: unknown key nosuch",
+        f"{file}:6:",
+        "PORT",
+        "HTTP_READ_TIMEOUT",
+    ):
         assert part in done.stderr, (part, done.stderr)
 
 
@@ -62,7 +77,9 @@ def test_check_config_for_production(tmp_path):
 def test_print_settings_shows_no_secret(tmp_path):
     for arguments in (["--print-settings"], ["--print-settings", "--json"]):
         done = command(tmp_path, *arguments, MEM_ENCRYPTION_KEY=KEY)
-        assert done.returncode == 0 and "MAX_PAGE_SIZE" in done.stdout and "[REDACTED]" in done.stdout
+        assert (
+            done.returncode == 0 and "MAX_PAGE_SIZE" in done.stdout and "[REDACTED]" in done.stdout
+        )
         assert KEY not in done.stdout and ADMIN_PASSWORD not in done.stdout
 
 
@@ -76,15 +93,22 @@ def test_healthcheck_asks_the_running_program(tmp_path, start_doorman):
 # --- starting ---
 
 
-@pytest.mark.parametrize("settings, code, words", [
-    ({"DOORMAN_ADMIN_PASSWORD": None}, 78, "DOORMAN_ADMIN_PASSWORD"),
-    ({"JWT_SECRET_KEY": None}, 78, "JWT_SECRET_KEY"),
-    ({"JWT_KEYS": "[{\"kid\":\"a\"}]"}, 78, "JWT_KEYS"),
-    ({"THREADS": "2"}, 78, "THREADS"),
-    ({"MEM_OR_EXTERNAL": "REDIS"}, 78, "doorman-gateway"),
-    ({"DOORMAN_CONFIG_FILE": "/nonexistent/doorman.yaml"}, 78, "/nonexistent/doorman.yaml"),
-    ({"JWT_SECRET_KEY": None, "JWT_SECRET_KEY_FILE": "/nonexistent/key"}, 78, "/nonexistent/key"),
-])
+@pytest.mark.parametrize(
+    "settings, code, words",
+    [
+        ({"DOORMAN_ADMIN_PASSWORD": None}, 78, "DOORMAN_ADMIN_PASSWORD"),
+        ({"JWT_SECRET_KEY": None}, 78, "JWT_SECRET_KEY"),
+        ({"JWT_KEYS": '[{"kid":"a"}]'}, 78, "JWT_KEYS"),
+        ({"THREADS": "2"}, 78, "THREADS"),
+        ({"MEM_OR_EXTERNAL": "REDIS"}, 78, "doorman-gateway"),
+        ({"DOORMAN_CONFIG_FILE": "/nonexistent/doorman.yaml"}, 78, "/nonexistent/doorman.yaml"),
+        (
+            {"JWT_SECRET_KEY": None, "JWT_SECRET_KEY_FILE": "/nonexistent/key"},
+            78,
+            "/nonexistent/key",
+        ),
+    ],
+)
 def test_a_bad_start_says_why_and_gives_its_code(tmp_path, settings, code, words):
     done = command(tmp_path, "run", **settings)
     assert done.returncode == code, done.stderr
@@ -141,7 +165,9 @@ def test_sigterm_finishes_what_runs(start_doorman, start_upstream):
     user = platform.make_user(admin)
     platform.subscribe(admin, user, api)
     answers = []
-    caller = threading.Thread(target=lambda: answers.append(user.get(platform.rest_path(api, "/slow"))))
+    caller = threading.Thread(
+        target=lambda: answers.append(user.get(platform.rest_path(api, "/slow")))
+    )
     caller.start()
     assert arrived.wait(60)
     running.signal(signal.SIGTERM)
@@ -165,8 +191,11 @@ def test_a_budget_that_is_spent_cuts_and_says_so(start_doorman, start_upstream):
     admin = platform.login(running.url)
     api = platform.make_api(admin, start_upstream(slow).url, api_public=True)
     platform.make_endpoint(admin, api, "/slow")
-    caller = threading.Thread(target=lambda: pytest.raises(
-        Exception, platform.Session(running.url).get, platform.rest_path(api, "/slow")))
+    caller = threading.Thread(
+        target=lambda: pytest.raises(
+            Exception, platform.Session(running.url).get, platform.rest_path(api, "/slow")
+        )
+    )
     caller.start()
     assert arrived.wait(60)
     running.signal(signal.SIGTERM)
@@ -208,8 +237,12 @@ def populated(start_doorman, folder, upstream):
 
 
 def calls(running, path, *sessions):
-    return [platform.Session(running.url).get(path, headers={"Authorization": "Bearer " + s.token}).status_code
-            for s in sessions]
+    return [
+        platform.Session(running.url)
+        .get(path, headers={"Authorization": "Bearer " + s.token})
+        .status_code
+        for s in sessions
+    ]
 
 
 def test_everything_comes_back_after_a_restart(start_doorman, tmp_path, upstream):
@@ -240,12 +273,15 @@ def test_a_bad_dump_stops_the_start_and_stays_untouched(start_doorman, tmp_path,
     (dump,) = dumps(tmp_path / "a")
     data = dump.read_bytes()
     if damage == "truncated":
-        data = data[:len(data) // 2]
+        data = data[: len(data) // 2]
     elif damage == "tampered":
         data = data[:200] + (b"A" if data[200:201] != b"A" else b"B") + data[201:]
     dump.write_bytes(data)
-    done = command(tmp_path / "a", "run",
-                   MEM_ENCRYPTION_KEY=KEY if damage != "wrong key" else "another-key-" + "x" * 30)
+    done = command(
+        tmp_path / "a",
+        "run",
+        MEM_ENCRYPTION_KEY=KEY if damage != "wrong key" else "another-key-" + "x" * 30,
+    )
     assert done.returncode == 78, done.stdout + done.stderr
     assert dump.name in done.stdout + done.stderr
     assert dump.read_bytes() == data and dumps(tmp_path / "a") == [dump]
@@ -285,12 +321,23 @@ def test_no_canary_reaches_a_log(start_doorman, upstream):
     path = platform.rest_path(api, "/x")
     user.get(f"{path}?token={canary}&access_token={canary}&password={canary}")
     user.post(path, json={"password": canary, "api_key": canary})
-    user.get(path, headers={"X-API-Key": canary, "Cookie": f"session={canary}", "Proxy-Authorization": canary})
-    platform.Session(running.url).get(path, headers={"Authorization": f"Bearer {canary}.{canary}.{canary}"})
-    platform.Session(running.url).post("/platform/authorization", json={"email": "a@b.c", "password": canary})
-    admin.post("/platform/user", json={"username": "abc", "email": "a@b.c", "role": "user", "password": canary})
+    user.get(
+        path,
+        headers={"X-API-Key": canary, "Cookie": f"session={canary}", "Proxy-Authorization": canary},
+    )
+    platform.Session(running.url).get(
+        path, headers={"Authorization": f"Bearer {canary}.{canary}.{canary}"}
+    )
+    platform.Session(running.url).post(
+        "/platform/authorization", json={"email": "a@b.c", "password": canary}
+    )
+    admin.post(
+        "/platform/user",
+        json={"username": "abc", "email": "a@b.c", "role": "user", "password": canary},
+    )
     running.stop()
-    written = running.log() + "".join(p.read_text(errors="replace")
-                                      for p in pathlib.Path(running.folder, "logs").glob("*"))
+    written = running.log() + "".join(
+        p.read_text(errors="replace") for p in pathlib.Path(running.folder, "logs").glob("*")
+    )
     assert canary not in written
     assert user.token not in written and ADMIN_PASSWORD not in written

@@ -21,9 +21,15 @@ def normalised(text):
 
 
 def quickstart():
-    return subprocess.run([str(ROOT / "scripts" / "quickstart"), "--once"], cwd=ROOT, text=True,
-                          env={**os.environ, "PORT": str(free_port()), "METRICS_PORT": str(free_port())},
-                          capture_output=True, timeout=1500, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [str(ROOT / "scripts" / "quickstart"), "--once"],
+        cwd=ROOT,
+        text=True,
+        env={**os.environ, "PORT": str(free_port()), "METRICS_PORT": str(free_port())},
+        capture_output=True,
+        timeout=1500,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 @pytest.mark.timeout(1500)
