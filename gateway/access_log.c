@@ -39,7 +39,7 @@ static void add_or_dash(struct dm_buf *out, dm_view v)
         add_quoted(out, v);
 }
 
-/* addr - user [time] "METHOD path HTTP/1.1" status bytes "referrer" "agent" id ms: the query stays out. */
+/* addr - user [time] "METHOD path HTTP/1.1" status bytes "referrer" "agent" id took */
 static void log_combined(struct gw_request *rq, int status, dm_time took)
 {
     struct dm_buf *out = &rq->worker->scratch;
@@ -82,8 +82,8 @@ static void log_json(struct gw_request *rq, int status, dm_time took)
         rq->out.refusal != ERR_NONE ? dm_err_info(rq->out.refusal)->code : DM_VIEW_NONE;
 
     dm_buf_clear(message);
-    dm_buf_addf(message, "%.*s %.*s - %d - %lldms", DM_FMT(rq->x->head.method), DM_FMT(path), status,
-                (long long)(took / DM_MS));
+    dm_buf_addf(message, "%.*s %.*s - %d - %lldms", DM_FMT(rq->x->head.method), DM_FMT(path),
+                status, (long long)(took / DM_MS));
     const struct dm_log_field fields[] = {
         DM_F("username", username(rq)),
         DM_F("client_ip", dm_view_make(peer, dm_address_write(&rq->x->peer, peer))),
@@ -97,7 +97,8 @@ static void log_json(struct gw_request *rq, int status, dm_time took)
         DM_F("error_code", code),
     };
     if (dm_buf_ok(message))
-        dm_log(level_of(status), rq->x->request_id, dm_buf_view(message), fields, DM_COUNT_OF(fields));
+        dm_log(level_of(status), rq->x->request_id, dm_buf_view(message), fields,
+               DM_COUNT_OF(fields));
 }
 
 dm_view gw_access_path(const struct gw_request *rq)
@@ -109,8 +110,8 @@ dm_view gw_access_path(const struct gw_request *rq)
 static void warn(struct gw_request *rq, const char *event, dm_time took)
 {
     DM_LOG(DM_LOG_WARNING, rq->x->request_id, event, DM_F("method", rq->x->head.method),
-           DM_F("path", dm_view_sub(gw_access_path(rq), 0, SHOWN_MAX)), DM_FI("response_time_ms", took / DM_MS),
-           DM_FI("bytes_out", rq->x->bytes_out));
+           DM_F("path", dm_view_sub(gw_access_path(rq), 0, SHOWN_MAX)),
+           DM_FI("response_time_ms", took / DM_MS), DM_FI("bytes_out", rq->x->bytes_out));
 }
 
 void gw_access_log(struct gw_request *rq, int status, dm_time took)

@@ -1,10 +1,10 @@
 #include "gateway/answer.h"
 
-#include <stdio.h>
 #include "base/log.h"
 #include "codec/json.h"
 #include "gateway/steps/cors.h"
 #include "gateway/worker.h"
+#include <stdio.h>
 
 /* --- refusals --- */
 
@@ -28,18 +28,21 @@ dm_view gw_answer_refusal(struct gw_request *rq)
     switch (rq->out.refusal) {
     case ERR_NOT_FOUND:
     case ERR_METHOD_NOT_ALLOWED: /* the router's (O14) */
-        return dm_arena_fmt(a, "{\"detail\":\"%.*s\",\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}",
-                            DM_FMT(text), DM_FMT(e->code), DM_FMT(text));
+        return dm_arena_fmt(
+            a, "{\"detail\":\"%.*s\",\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}",
+            DM_FMT(text), DM_FMT(e->code), DM_FMT(text));
     case ERR_IP_BLOCKED:
     case ERR_IP_NOT_ALLOWED:
-        return dm_arena_fmt(a, "{\"status_code\":%d,\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}",
-                            e->status, DM_FMT(e->code), DM_FMT(text));
+        return dm_arena_fmt(
+            a, "{\"status_code\":%d,\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}", e->status,
+            DM_FMT(e->code), DM_FMT(text));
     default:
         break;
     }
     if (rq->route.api != NULL && rq->route.api->strict_envelope)
-        return dm_arena_fmt(a, "{\"status_code\":%d,\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}",
-                            e->status, DM_FMT(e->code), DM_FMT(text));
+        return dm_arena_fmt(
+            a, "{\"status_code\":%d,\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}", e->status,
+            DM_FMT(e->code), DM_FMT(text));
     return dm_arena_fmt(a, "{\"error_code\":\"%.*s\",\"error_message\":\"%.*s\"}", DM_FMT(e->code),
                         DM_FMT(text));
 }
@@ -83,8 +86,10 @@ static bool add_limits(struct gw_request *rq, struct dm_fields *out)
            add(rq, out, DM_HDR_RATELIMIT_REMAINING, gw_answer_number(rq, rq->out.remaining)) &&
            add(rq, out, DM_HDR_RATELIMIT_RESET, gw_answer_number(rq, rq->out.retry_after)) &&
            add_named(rq, out, DM_LIT("X-RateLimit-Limit"), gw_answer_number(rq, most)) &&
-           add_named(rq, out, DM_LIT("X-RateLimit-Remaining"), gw_answer_number(rq, rq->out.remaining)) &&
-           add_named(rq, out, DM_LIT("X-RateLimit-Reset"), gw_answer_number(rq, rq->out.reset_wall));
+           add_named(rq, out, DM_LIT("X-RateLimit-Remaining"),
+                     gw_answer_number(rq, rq->out.remaining)) &&
+           add_named(rq, out, DM_LIT("X-RateLimit-Reset"),
+                     gw_answer_number(rq, rq->out.reset_wall));
 }
 
 /* Where waiting helps (R6): always with 429 and 503, at least a second. */
@@ -94,7 +99,8 @@ static bool add_retry_after(struct gw_request *rq, struct dm_fields *out)
 
     if (status != 429 && status != 503)
         return true;
-    return add(rq, out, DM_HDR_RETRY_AFTER, gw_answer_number(rq, rq->out.retry_after > 1 ? rq->out.retry_after : 1));
+    return add(rq, out, DM_HDR_RETRY_AFTER,
+               gw_answer_number(rq, rq->out.retry_after > 1 ? rq->out.retry_after : 1));
 }
 
 static bool add_refusals(struct gw_request *rq, struct dm_fields *out)
@@ -109,8 +115,9 @@ bool gw_answer_fields(struct gw_request *rq, dm_view body, struct dm_fields *out
     const bool preflight = rq->in.method == GW_OPTIONS;
 
     *out = (struct dm_fields){0};
-    return (body.len == 0 || (add(rq, out, DM_HDR_CONTENT_TYPE, DM_LIT("application/json")) &&
-                              add(rq, out, DM_HDR_X_BODY_LENGTH, gw_answer_number(rq, (int64_t)body.len)))) &&
+    return (body.len == 0 ||
+            (add(rq, out, DM_HDR_CONTENT_TYPE, DM_LIT("application/json")) &&
+             add(rq, out, DM_HDR_X_BODY_LENGTH, gw_answer_number(rq, (int64_t)body.len)))) &&
            add_refusals(rq, out) &&
            (rq->out.allow.ptr == NULL || add(rq, out, DM_HDR_ALLOW, rq->out.allow)) &&
            (rq->out.location.ptr == NULL || add(rq, out, DM_HDR_LOCATION, rq->out.location)) &&
@@ -119,7 +126,8 @@ bool gw_answer_fields(struct gw_request *rq, dm_view body, struct dm_fields *out
 
 /* --- the envelope of api_strict_envelope (§2.4) --- */
 
-enum { HELD_MAX = 16 * 1024 * 1024 }; /* where MAX_RESPONSE_SIZE is off: what the JSON reader takes at most */
+/* Where MAX_RESPONSE_SIZE is off: what the JSON reader takes at most. */
+enum { HELD_MAX = 16 * 1024 * 1024 };
 
 static bool is_json(dm_view type)
 {
@@ -160,8 +168,8 @@ dm_view gw_answer_envelope(struct gw_request *rq)
 
     if (dm_fields_get(rq->up.fields, DM_HDR_CONTENT_ENCODING).len > 0 ||
         dm_json_check(value, &dm_json_default, &err) != DM_OK) {
-        DM_LOG(DM_LOG_WARNING, rq->x->request_id, "answer not wrapped", DM_F("api", rq->route.api->nv),
-               DM_FC("why", err.text));
+        DM_LOG(DM_LOG_WARNING, rq->x->request_id, "answer not wrapped",
+               DM_F("api", rq->route.api->nv), DM_FC("why", err.text));
         return dm_buf_view(&rq->out.whole);
     }
     dm_buf_init(&wrapped, 2 * value.len + 64); /* both tokens once more, and the members' names */

@@ -1,5 +1,5 @@
-/* Bodies and fields of answers that the gateway makes itself (R6, gateway.md §1.3, §2.4). Into the request's
- * arena; pure otherwise. */
+/* Bodies and fields of answers that the gateway makes itself (R6, gateway.md §1.3, §2.4). Into the
+ * request's arena; pure otherwise. */
 #pragma once
 
 #include "gateway/request.h"
@@ -9,7 +9,8 @@ dm_view gw_answer_refusal(struct gw_request *rq);
 /* Fields of an answer of our own: type, reason, limits, CORS. False past the arena's cap. */
 bool gw_answer_fields(struct gw_request *rq, dm_view body, struct dm_fields *out);
 
-dm_view gw_answer_number(struct gw_request *rq, int64_t n); /* decimal; ptr NULL past the arena's cap */
+/* Decimal; ptr NULL past the arena's cap. */
+dm_view gw_answer_number(struct gw_request *rq, int64_t n);
 
 /* api_strict_envelope and a JSON body to wrap. */
 bool gw_answer_wants_envelope(const struct gw_request *rq);

@@ -19,16 +19,18 @@ static dm_view username(const struct gw_request *rq)
     return rq->who.verified ? rq->who.claims.sub : DM_VIEW_NONE;
 }
 
-void gw_audit_blocked(const struct gw_request *rq, const char *action, dm_view target, const char *reason)
+void gw_audit_blocked(const struct gw_request *rq, const char *action, dm_view target,
+                      const char *reason)
 {
     struct addresses a;
 
     if (!gw_settings(rq)->audit_enabled)
         return;
     write_addresses(rq, &a);
-    DM_LOG(DM_LOG_AUDIT, rq->x->request_id, action, DM_FC("action", action), DM_FC("event_type", action),
-           DM_F("username", username(rq)), DM_F("target", target.len > 0 ? target : a.effective_text),
-           DM_FC("status", "blocked"), DM_FC("reason", reason), DM_F("client_ip", a.peer_text),
+    DM_LOG(DM_LOG_AUDIT, rq->x->request_id, action, DM_FC("action", action),
+           DM_FC("event_type", action), DM_F("username", username(rq)),
+           DM_F("target", target.len > 0 ? target : a.effective_text), DM_FC("status", "blocked"),
+           DM_FC("reason", reason), DM_F("client_ip", a.peer_text),
            DM_F("effective_ip", a.effective_text), DM_F("xff", rq->in.forwarding.x_forwarded_for));
 }
 
@@ -41,13 +43,15 @@ void gw_audit_body_size(const struct gw_request *rq)
     if (!gw_settings(rq)->audit_enabled)
         return;
     write_addresses(rq, &a);
-    DM_LOG(DM_LOG_AUDIT, rq->x->request_id, action, DM_FC("action", action), DM_FC("event_type", action),
-           DM_F("username", username(rq)), DM_F("target", rq->target.raw_path), DM_FC("status", "blocked"),
+    DM_LOG(DM_LOG_AUDIT, rq->x->request_id, action, DM_FC("action", action),
+           DM_FC("event_type", action), DM_F("username", username(rq)),
+           DM_F("target", rq->target.raw_path), DM_FC("status", "blocked"),
            DM_FI(head->has_length ? "content_length" : "bytes_received",
                  head->has_length ? head->length : rq->x->bytes_in),
-           DM_FI("limit", rq->in.body_limit), DM_F("content_type", gw_field(rq, DM_HDR_CONTENT_TYPE)),
-           DM_FC("transfer_encoding", head->chunked ? "chunked" : ""), DM_F("client_ip", a.peer_text),
-           DM_F("effective_ip", a.effective_text));
+           DM_FI("limit", rq->in.body_limit),
+           DM_F("content_type", gw_field(rq, DM_HDR_CONTENT_TYPE)),
+           DM_FC("transfer_encoding", head->chunked ? "chunked" : ""),
+           DM_F("client_ip", a.peer_text), DM_F("effective_ip", a.effective_text));
 }
 
 void gw_audit_revoked_token(const struct gw_request *rq)
@@ -59,7 +63,8 @@ void gw_audit_revoked_token(const struct gw_request *rq)
         return;
     write_addresses(rq, &a);
     DM_LOG(DM_LOG_AUDIT, rq->x->request_id, "suspicious-activity", DM_FC("action", action),
-           DM_FC("event_type", action), DM_F("username", username(rq)), DM_F("target", username(rq)),
-           DM_FC("status", "blocked"), DM_FC("reason", "revoked token"), DM_F("client_ip", a.peer_text),
+           DM_FC("event_type", action), DM_F("username", username(rq)),
+           DM_F("target", username(rq)), DM_FC("status", "blocked"),
+           DM_FC("reason", "revoked token"), DM_F("client_ip", a.peer_text),
            DM_F("effective_ip", a.effective_text));
 }

@@ -4,6 +4,7 @@
 #include "gateway/request.h"
 
 /* A call that was blocked: action of the contract, what it aimed at, why. */
-void gw_audit_blocked(const struct gw_request *rq, const char *action, dm_view target, const char *reason);
+void gw_audit_blocked(const struct gw_request *rq, const char *action, dm_view target,
+                      const char *reason);
 void gw_audit_body_size(const struct gw_request *rq);
 void gw_audit_revoked_token(const struct gw_request *rq);

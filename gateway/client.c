@@ -27,7 +27,8 @@ void gw_client_address(const struct gw_request *rq, bool trust, struct dm_addres
     if (!trust || !dm_forwarding_any(&rq->in.forwarding))
         *ret = rq->x->peer;
     else
-        dm_address_effective(&rq->x->peer, true, gw_policy(rq)->security.proxies, &rq->in.forwarding, ret);
+        dm_address_effective(&rq->x->peer, true, gw_policy(rq)->security.proxies,
+                             &rq->in.forwarding, ret);
 }
 
 bool gw_client_bypasses_lists(const struct gw_request *rq)
@@ -48,7 +49,8 @@ static bool through_trusted_proxy(const struct gw_request *rq)
 
     if (!gw_client_trust(rq, rq->route.api))
         return false;
-    return proxies != NULL ? dm_address_set_has(proxies, &rq->x->peer) : dm_address_loopback(&rq->x->peer);
+    return proxies != NULL ? dm_address_set_has(proxies, &rq->x->peer)
+                           : dm_address_loopback(&rq->x->peer);
 }
 
 dm_view gw_client_scheme(const struct gw_request *rq)

@@ -1,10 +1,10 @@
 #include "gateway/fixed.h"
 
+#include "gateway/client.h"
+#include "gateway/worker.h"
 #include <stdio.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
-#include "gateway/client.h"
-#include "gateway/worker.h"
 
 /* --- /api/status (C5) --- */
 
@@ -49,14 +49,16 @@ static enum gw_next status(struct gw_request *rq)
     const dm_view body = dm_arena_fmt(
         rq->x->arena,
         "{\"status\":\"ok\",\"uptime_seconds\":%lld,\"memory_usage_mb\":%ld,\"mode\":\"%s\","
-        "\"mongodb\":\"%s\",\"redis\":\"%s\",\"memory_usage\":\"%.1f%%\",\"active_connections\":%zu,"
+        "\"mongodb\":\"%s\",\"redis\":\"%s\",\"memory_usage\":\"%.1f%%\",\"active_connections\":%"
+        "zu,"
         "\"uptime\":\"%.*s\"}",
         (long long)up, m.rss_bytes >> 20, memory_mode ? "memory" : "redis",
         memory_mode ? "memory" : "not_used", memory_mode ? "memory" : "connected",
         100.0 * (double)m.rss_bytes / (double)m.total_bytes, gw_worker_inflight(rq->worker),
         DM_FMT(uptime_text(rq->x->arena, up)));
 
-    return body.ptr != NULL ? gw_answer(rq, 200, body) : gw_refuse(rq, ERR_TOO_MUCH_MEMORY, "memory");
+    return body.ptr != NULL ? gw_answer(rq, 200, body)
+                            : gw_refuse(rq, ERR_TOO_MUCH_MEMORY, "memory");
 }
 
 /* --- routes --- */
@@ -65,22 +67,27 @@ static const struct gw_fixed table[] = {
     {DM_LIT("/api/status"), GW_GET, DM_LIT("GET"), status},
 };
 
-/* Paths that exist with, or without, the slash that this one lacks or has: 307 (gateway.md §1.1). */
+/* Paths that exist with the slash that this one lacks, or without the one it has: 307. */
 static const struct {
     dm_view from, to;
 } slashes[] = {
-    {DM_LIT("/api/health/"), DM_LIT("/api/health")},   {DM_LIT("/api/status/"), DM_LIT("/api/status")},
-    {DM_LIT("/api/caches/"), DM_LIT("/api/caches")},   {DM_LIT("/api/rest"), DM_LIT("/api/rest/")},
-    {DM_LIT("/api/soap"), DM_LIT("/api/soap/")},       {DM_LIT("/api/graphql"), DM_LIT("/api/graphql/")},
+    {DM_LIT("/api/health/"), DM_LIT("/api/health")},
+    {DM_LIT("/api/status/"), DM_LIT("/api/status")},
+    {DM_LIT("/api/caches/"), DM_LIT("/api/caches")},
+    {DM_LIT("/api/rest"), DM_LIT("/api/rest/")},
+    {DM_LIT("/api/soap"), DM_LIT("/api/soap/")},
+    {DM_LIT("/api/graphql"), DM_LIT("/api/graphql/")},
     {DM_LIT("/api/grpc"), DM_LIT("/api/grpc/")},
 };
 
 static enum gw_next redirect(struct gw_request *rq, dm_view path)
 {
-    const dm_view scheme = gw_client_scheme(rq), host = gw_client_host(rq), query = rq->target.raw_query;
+    const dm_view scheme = gw_client_scheme(rq), host = gw_client_host(rq),
+                  query = rq->target.raw_query;
 
-    rq->out.location = dm_arena_fmt(rq->x->arena, "%.*s://%.*s%.*s%s%.*s", DM_FMT(scheme), DM_FMT(host),
-                                    DM_FMT(path), query.ptr != NULL ? "?" : "", DM_FMT(query));
+    rq->out.location =
+        dm_arena_fmt(rq->x->arena, "%.*s://%.*s%.*s%s%.*s", DM_FMT(scheme), DM_FMT(host),
+                     DM_FMT(path), query.ptr != NULL ? "?" : "", DM_FMT(query));
     if (rq->out.location.ptr == NULL)
         return gw_refuse(rq, ERR_TOO_MUCH_MEMORY, "memory");
     return gw_answer(rq, 307, DM_VIEW_NONE);

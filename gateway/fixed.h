@@ -1,5 +1,6 @@
-/* Paths below /api that belong to no API: /api/status, redirects for a missing or surplus slash, and 404
- * for the rest (gateway.md §1.1, §23). The probes are answered by io/ops, /api/caches by the admin. */
+/* Paths below /api that belong to no API: /api/status, redirects for a missing or surplus slash,
+ * and 404 for the rest (gateway.md §1.1, §23). The probes are answered by io/ops, /api/caches by
+ * the admin. */
 #pragma once
 
 #include "gateway/pipeline.h"

@@ -3,24 +3,33 @@
 #include "base/assert.h"
 #include "crypto/jwt.h"
 
-_Static_assert(GW_COUNT_AUTH_FAULT_LAST - GW_COUNT_AUTH_FAULT_FIRST == DM_JWT_WRONG_USE - DM_JWT_MALFORMED,
+_Static_assert(GW_COUNT_AUTH_FAULT_LAST - GW_COUNT_AUTH_FAULT_FIRST ==
+                   DM_JWT_WRONG_USE - DM_JWT_MALFORMED,
                "one series per fault of a token");
+
+/* clang-format off */
+#define AUTH(reason) \
+    {"doorman_auth_failures_total", "reason=\"" reason "\"", "Refused credentials."}
+#define LIMITED(kind) \
+    {"doorman_rate_limit_rejections_total", "kind=\"" kind "\"", "Calls refused by a counter."}
+#define IP(scope, reason) \
+    {"doorman_ip_denied_total", "scope=\"" scope "\",reason=\"" reason "\"", \
+     "Calls refused by address."}
+#define BODY(scope) \
+    {"doorman_body_limit_rejections_total", "scope=\"" scope "\"", \
+     "Calls refused for the size of a body."}
+#define DOWN(mode) \
+    {"doorman_limit_store_down_total", "mode=\"" mode "\"", \
+     "Admissions decided without the live store."}
+/* clang-format on */
 
 static const struct {
     const char *name, *labels, *help;
 } table[GW_COUNTS] = {
-#define AUTH(reason) {"doorman_auth_failures_total", "reason=\"" reason "\"", "Refused credentials."}
-#define LIMITED(kind) \
-    {"doorman_rate_limit_rejections_total", "kind=\"" kind "\"", "Calls refused by a counter."}
-#define IP(scope, reason) \
-    {"doorman_ip_denied_total", "scope=\"" scope "\",reason=\"" reason "\"", "Calls refused by address."}
-#define BODY(scope) \
-    {"doorman_body_limit_rejections_total", "scope=\"" scope "\"", "Calls refused for the size of a body."}
-#define DOWN(mode) \
-    {"doorman_limit_store_down_total", "mode=\"" mode "\"", "Admissions decided without the live store."}
     [GW_COUNT_RETRY] = {"doorman_http_retries_total", "", "Extra attempts at upstreams."},
     [GW_COUNT_TOKEN_CHECK] = {"doorman_token_checks_total", "", "Tokens verified or refused."},
-    [GW_COUNT_LIMIT_CHECK] = {"doorman_limit_checks_total", "", "Admissions that asked the counters."},
+    [GW_COUNT_LIMIT_CHECK] = {"doorman_limit_checks_total", "",
+                              "Admissions that asked the counters."},
     [GW_COUNT_AUTH_MISSING] = AUTH("missing"),
     [GW_COUNT_AUTH_FAULT_FIRST + 0] = AUTH("malformed"),
     [GW_COUNT_AUTH_FAULT_FIRST + 1] = AUTH("unknown_key"),
@@ -62,8 +71,8 @@ static struct dm_metric *by_status(struct gw_metrics *m, int status)
         labels[6] = (char)('0' + status / 100);
         labels[7] = (char)('0' + status / 10 % 10);
         labels[8] = (char)('0' + status % 10);
-        m->by_status[status] = dm_metric_get(m->registry, DM_COUNTER, "doorman_http_requests_total", labels,
-                                             "Proxied requests by status.", NULL, 0);
+        m->by_status[status] = dm_metric_get(m->registry, DM_COUNTER, "doorman_http_requests_total",
+                                             labels, "Proxied requests by status.", NULL, 0);
     }
     return m->by_status[status];
 }
@@ -72,13 +81,14 @@ void gw_metrics_init(struct gw_metrics *m, struct dm_metrics *registry, size_t s
 {
     m->registry = registry;
     m->shard = shard;
-    m->duration = dm_metric_get(registry, DM_HISTOGRAM, "doorman_http_request_duration_seconds", "",
-                                "Proxied requests, until the last byte.", buckets, DM_COUNT_OF(buckets));
+    m->duration =
+        dm_metric_get(registry, DM_HISTOGRAM, "doorman_http_request_duration_seconds", "",
+                      "Proxied requests, until the last byte.", buckets, DM_COUNT_OF(buckets));
     m->inflight = dm_metric_get(registry, DM_GAUGE, "doorman_inflight_requests", "",
                                 "Requests in the pipeline.", NULL, 0);
     for (size_t i = 0; i < GW_COUNTS; i++)
-        m->counts[i] = dm_metric_get(registry, DM_COUNTER, table[i].name, table[i].labels, table[i].help,
-                                     NULL, 0);
+        m->counts[i] = dm_metric_get(registry, DM_COUNTER, table[i].name, table[i].labels,
+                                     table[i].help, NULL, 0);
     by_status(m, 200); /* rate() needs them from the start */
     by_status(m, 500);
 }

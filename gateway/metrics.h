@@ -1,9 +1,9 @@
-/* The gateway's series (operations.md §8.3): registered when a worker starts, counted by array index. One
- * struct per worker over the process's shared registry. Loop thread of the worker. */
+/* The gateway's series (operations.md §8.3): registered when a worker starts, counted by array
+ * index. One struct per worker over the process's shared registry. Loop thread of the worker. */
 #pragma once
 
-#include "base/metrics.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 
 enum gw_count {
     GW_COUNT_RETRY = 0,
@@ -49,4 +49,5 @@ void gw_metrics_init(struct gw_metrics *m, struct dm_metrics *registry, size_t s
 void gw_metrics_count(struct gw_metrics *m, enum gw_count which);
 void gw_metrics_request(struct gw_metrics *m, int status, dm_time took);
 void gw_metrics_inflight(struct gw_metrics *m, int by);
-void gw_metrics_circuit(struct gw_metrics *m, dm_view api, int state); /* on a change only: takes a lock */
+/* On a change only: takes a lock. */
+void gw_metrics_circuit(struct gw_metrics *m, dm_view api, int state);

@@ -1,5 +1,5 @@
-/* The whole life of a request: the list of steps, the only loop that calls them, and the only places where
- * a request starts, waits, goes on, is cancelled and ends. */
+/* The whole life of a request: the list of steps, the only loop that calls them, and the only
+ * places where a request starts, waits, goes on, is cancelled and ends. */
 #include "gateway/pipeline.h"
 
 #include "base/assert.h"
@@ -12,24 +12,24 @@ static const struct {
     const char *name;
     gw_step_fn run;
 } pipeline[] = {
-    {"guard", step_guard},       /* refuse what is ambiguous, unwelcome or too large; read the path once */
-    {"resolve", step_resolve},   /* API, version, address policy, endpoint */
-    {"cors", step_cors},         /* preflight ends here */
+    /* clang-format off */
+    {"guard",    step_guard},    /* refuse what is ambiguous, unwelcome or too large; read the path */
+    {"resolve",  step_resolve},  /* API, version, address policy, endpoint */
+    {"cors",     step_cors},     /* preflight ends here */
     {"identify", step_identify}, /* who: cookie, bearer token, or nobody */
-    {"permit", step_permit},     /* may they: subscription, group, role, servers; keeps its verdict */
-    {"admit", step_admit},       /* one question: revoked? and, only if permitted, the counters */
-    {"body", step_body},         /* whole only where that helps; else it streams */
+    {"permit",   step_permit},   /* may they: subscription, group, role, servers; keeps its verdict */
+    {"admit",    step_admit},    /* one question: revoked? and, only if permitted, the counters */
+    {"body",     step_body},     /* whole only where that helps; else it streams */
     {"validate", step_validate}, /* body against the endpoint's schema, transforms */
-    {"reserve", step_reserve},   /* credits, where the API has them */
-    {"forward", step_forward},   /* choose, send, retry what is safe; leaves an answer to stream */
-    {"reply", step_reply},       /* the only place that writes to the client */
-    {"account", step_account},   /* counters, bandwidth, access log: after the last byte */
+    {"reserve",  step_reserve},  /* credits, where the API has them */
+    {"forward",  step_forward},  /* choose, send, retry what is safe; leaves an answer to stream */
+    {"reply",    step_reply},    /* the only place that writes to the client */
+    {"account",  step_account},  /* counters, bandwidth, access log: after the last byte */
+    /* clang-format on */
 };
 enum { STEP_REPLY = 10, STEP_ACCOUNT = 11, STEPS = DM_COUNT_OF(pipeline) };
 _Static_assert(STEPS == STEP_ACCOUNT + 1, "reply and account are the last two steps");
 
-/* A step that answers for good (reply) may end the request before it returns: the last byte left at once,
- * account ran inside. It says GW_WAIT then, so nothing here looks at the request again. */
 static void run(struct gw_request *rq)
 {
     do {
@@ -136,7 +136,8 @@ enum gw_next gw_refuse(struct gw_request *rq, enum dm_err err, const char *reaso
 
 enum gw_next gw_refuse_body(struct gw_request *rq)
 {
-    const enum gw_count count = rq->in.proto != NULL ? rq->in.proto->body_refused : GW_COUNT_BODY_OTHER;
+    const enum gw_count count =
+        rq->in.proto != NULL ? rq->in.proto->body_refused : GW_COUNT_BODY_OTHER;
 
     gw_metrics_count(&rq->worker->metrics, count);
     gw_audit_body_size(rq);

@@ -1,5 +1,5 @@
-/* The life of a request as a list of steps (pipeline.c) and the four verbs a step has: pass on, wait,
- * refuse, answer. Loop thread of the worker only. */
+/* The life of a request as a list of steps (pipeline.c) and the four verbs a step has: pass on,
+ * wait, refuse, answer. Loop thread of the worker only. */
 #pragma once
 
 #include "gateway/request.h"
@@ -12,8 +12,8 @@ enum gw_next {
 typedef enum gw_next (*gw_step_fn)(struct gw_request *rq);
 
 /* --- for steps --- */
-/* Names the one thing waited for. `until`: monotonic time; DM_NEVER only where a layer below has its own
- * deadline for exactly this (upstream call, client's connection). Always gives GW_WAIT. */
+/* Names the one thing waited for. `until`: monotonic time; DM_NEVER only where a layer below has
+ * its own deadline for exactly this (upstream call, client's connection). Always gives GW_WAIT. */
 enum gw_next gw_wait(struct gw_request *rq, enum gw_wait_on on, dm_time until);
 /* reason: which check, which rule (X-Doorman-Reason); static text. Always gives GW_REPLY. */
 enum gw_next gw_refuse(struct gw_request *rq, enum dm_err err, const char *reason);
@@ -23,7 +23,7 @@ enum gw_next gw_refuse_body(struct gw_request *rq);
 enum gw_next gw_answer(struct gw_request *rq, int status, dm_view body);
 
 /* --- for those who answer --- */
-/* Runs the waiting step again if the request is still there and waits for `on`; else does nothing. */
+/* Runs the waiting step again, if the request is still there and waits for `on`. */
 void gw_request_resume(struct gw_worker *w, struct gw_handle handle, enum gw_wait_on on);
 /* Client gone, deadline of the connection, drain: disarms the one wait and goes to account. */
 void gw_request_cancel(struct gw_request *rq, enum dm_gone why);

@@ -1,9 +1,10 @@
-/* Slots of requests: taken at on_head, given back at the end; a generation per use makes old handles stale. */
+/* Slots of requests: taken at on_head, given back at the end; a generation per use makes old
+ * handles stale. */
 #include "gateway/request.h"
 
-#include <string.h>
 #include "base/assert.h"
 #include "gateway/worker.h"
+#include <string.h>
 
 enum { CHUNK = 32 }; /* requests per growth of the slab: about 80 KB */
 

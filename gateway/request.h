@@ -1,7 +1,7 @@
-/* One request on its way down the pipeline: a dozen small structs, each written by one step (named in its
- * comment) and only read by later ones. Lives in a slot of its worker's slab; what it points to comes from
- * the exchange's arena or from the policy world it pinned, so nothing here is freed by hand. Loop thread
- * of its worker only. */
+/* One request on its way down the pipeline: a dozen small structs, each written by one step (named
+ * in its comment) and only read by later ones. Lives in a slot of its worker's slab; what it points
+ * to comes from the exchange's arena or from the policy world it pinned, so nothing here is freed
+ * by hand. Loop thread of its worker only. */
 #pragma once
 
 #include "codec/uri.h"
@@ -19,7 +19,7 @@ struct gw_world;
 struct gw_protocol;
 struct gw_fixed;
 
-/* Names a request from outside. A slot is used again, its generation is not: stale handles find nothing. */
+/* Names a request from outside. A slot is used again, its generation is not. */
 struct gw_handle {
     uint32_t slot, generation;
 };
@@ -74,13 +74,13 @@ enum gw_credential { GW_CREDENTIAL_NONE = 0, GW_CREDENTIAL_COOKIE, GW_CREDENTIAL
 struct gw_who { /* identify */
     enum gw_credential credential;
     bool verified, asked, answered;
-    struct dm_jwt_claims claims;  /* verified */
-    struct dm_policy_user *user;  /* one reference; NULL: nobody, or nothing known */
+    struct dm_jwt_claims claims; /* verified */
+    struct dm_policy_user *user; /* one reference; NULL: nobody, or nothing known */
     struct gw_principals_wait wait;
-    enum dm_code found;           /* answered: DM_OK, DM_NOT_FOUND, DM_UNAVAILABLE */
+    enum dm_code found; /* answered: DM_OK, DM_NOT_FOUND, DM_UNAVAILABLE */
 };
 
-struct gw_permit { /* permit: the verdict that needs nobody else */
+struct gw_permit {       /* permit: the verdict that needs nobody else */
     enum dm_err refusal; /* ERR_NONE: they may */
     const char *reason;
     const struct dm_policy_pool *pool; /* where the call may go: routing, endpoint's, API's */
@@ -89,7 +89,7 @@ struct gw_permit { /* permit: the verdict that needs nobody else */
 enum gw_limit_state { GW_LIMIT_UNASKED = 0, GW_LIMIT_ASKED, GW_LIMIT_ANSWERED, GW_LIMIT_DELAYED };
 struct gw_limit { /* admit */
     enum gw_limit_state state;
-    bool admitted; /* counted, where anything counts */
+    bool admitted;     /* counted, where anything counts */
     size_t n_counters; /* of figures.counters */
     struct dm_live_wait wait;
 };
@@ -110,13 +110,13 @@ struct gw_up { /* forward, and the callbacks of its call (upstream/call.c) */
     enum gw_up_state state;
     struct dm_http_call *call; /* NULL: none runs */
     const struct dm_policy_server *server;
-    dm_view head;              /* request line and fields, the same bytes for every attempt */
+    dm_view head; /* request line and fields, the same bytes for every attempt */
     struct gw_retry_rule retry;
-    unsigned attempts;         /* begun so far */
-    bool probe;                /* tries a half-open circuit, not reported yet */
-    enum gw_upload upload;     /* of a streamed body */
+    unsigned attempts;              /* begun so far */
+    bool probe;                     /* tries a half-open circuit, not reported yet */
+    enum gw_upload upload;          /* of a streamed body */
     struct dm_fields sent_trailers; /* borrowed by the call */
-    bool uploaded_any;         /* some of it left the client's buffer: no second attempt */
+    bool uploaded_any;              /* some of it left the client's buffer: no second attempt */
     bool got_head, ended;
     int status;
     int64_t length;
@@ -129,8 +129,8 @@ struct gw_up { /* forward, and the callbacks of its call (upstream/call.c) */
 struct gw_out { /* gw_refuse and reply */
     enum dm_err refusal;
     const char *reason;
-    uint64_t number;     /* for the one %llu of a sentence */
-    int64_t retry_after; /* seconds; 0: none */
+    uint64_t number;                    /* for the one %llu of a sentence */
+    int64_t retry_after;                /* seconds; 0: none */
     const struct dm_counter_ask *limit; /* the counter that refused, with its two figures */
     int64_t remaining, reset_wall;
     dm_view allow;       /* 405 */
@@ -140,15 +140,15 @@ struct gw_out { /* gw_refuse and reply */
     bool held;           /* the upstream's body is read whole first (envelope) */
     struct dm_buf whole; /* held */
     struct dm_fields fields;
-    bool answered;       /* the answer's head is the client's */
-    bool cut;            /* it cannot be completed: the connection ends visibly */
+    bool answered; /* the answer's head is the client's */
+    bool cut;      /* it cannot be completed: the connection ends visibly */
 };
 
-struct gw_times { /* who writes is in the name of the moment */
-    dm_time begun;      /* the pipeline began */
-    dm_time forwarded;  /* first attempt began; 0: none */
-    dm_time backend;    /* spent on the upstream, retries included, up to its head */
-    dm_time deadline;   /* GATEWAY_TIMEOUT; DM_NEVER: none */
+struct gw_times {      /* who writes is in the name of the moment */
+    dm_time begun;     /* the pipeline began */
+    dm_time forwarded; /* first attempt began; 0: none */
+    dm_time backend;   /* spent on the upstream, retries included, up to its head */
+    dm_time deadline;  /* GATEWAY_TIMEOUT; DM_NEVER: none */
 };
 
 struct gw_request {
@@ -156,8 +156,8 @@ struct gw_request {
     struct dm_exchange *x;
     const struct gw_world *world; /* pinned: settings, policy, keys */
     struct gw_handle handle;
-    unsigned at;  /* index of the step that runs or waits */
-    bool gone;    /* no answer, or not all of it, reaches the client any more */
+    unsigned at; /* index of the step that runs or waits */
+    bool gone;   /* no answer, or not all of it, reaches the client any more */
     enum dm_gone why;
     struct gw_wait wait;
     struct gw_in in;
@@ -181,6 +181,8 @@ struct gw_request *gw_request_find(struct gw_worker *w, struct gw_handle handle)
 
 const struct dm_policy *gw_policy(const struct gw_request *rq);
 const struct dm_settings *gw_settings(const struct gw_request *rq);
-const struct dm_address *gw_client(const struct gw_request *rq); /* the best known effective address */
-dm_view gw_field(const struct gw_request *rq, enum dm_header_id id); /* of the client's head; ptr NULL: absent */
+/* The best known effective address. */
+const struct dm_address *gw_client(const struct gw_request *rq);
+/* First value in the client's head; ptr NULL: absent. */
+dm_view gw_field(const struct gw_request *rq, enum dm_header_id id);
 dm_time gw_now(const struct gw_request *rq);

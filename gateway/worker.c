@@ -1,14 +1,15 @@
 #include "gateway/worker.h"
 
-#include <stdio.h>
-#include <time.h>
 #include "base/assert.h"
 #include "gateway/pipeline.h"
+#include <stdio.h>
+#include <time.h>
 
 enum {
-    TOKEN_CACHE = 4096,           /* verified asymmetric tokens: 1 MB at most, 11 us saved per hit */
-    ANSWER_HEAD_MAX = 32 * 1024,  /* of an upstream; as much as a client may send by default */
-    SCRATCH_MAX = 512 * 1024      /* an upstream head or a log line: above MAX_HEADER_BYTES' own maximum */
+    TOKEN_CACHE = 4096,          /* verified asymmetric tokens: 1 MB at most, 11 us saved per hit */
+    ANSWER_HEAD_MAX = 32 * 1024, /* of an upstream; as much as a client may send by default */
+    SCRATCH_MAX =
+        512 * 1024 /* an upstream head or a log line: above MAX_HEADER_BYTES' own maximum */
 };
 
 /* --- settings that are hot --- */
@@ -40,7 +41,8 @@ static bool below(dm_view path, dm_view root)
 
 bool gw_owns(dm_view path)
 {
-    return below(path, DM_LIT("/api")) && !below(path, DM_LIT("/api/v1")) /* agent identity: the admin's */
+    return below(path, DM_LIT("/api")) &&
+           !below(path, DM_LIT("/api/v1")) /* agent identity: the admin's */
            && !dm_view_eq(path, DM_LIT("/api/caches"));
 }
 
@@ -94,7 +96,8 @@ size_t gw_worker_inflight(const struct gw_worker *w)
 
 /* --- birth and end --- */
 
-enum dm_code gw_worker_new(const struct gw_worker_config *c, struct gw_worker **ret, struct dm_error *err)
+enum dm_code gw_worker_new(const struct gw_worker_config *c, struct gw_worker **ret,
+                           struct dm_error *err)
 {
     const struct dm_settings *s = c->settings;
     const struct dm_http_client_config client = {
@@ -114,7 +117,8 @@ enum dm_code gw_worker_new(const struct gw_worker_config *c, struct gw_worker **
     w->live = c->live;
     w->n_workers = c->n_workers;
     w->reader = gw_snapshot_reader_new(c->cell);
-    w->principals = gw_principals_new(c->loop, c->live, (size_t)s->cache_max_size, s->cache_ttl * DM_SEC);
+    w->principals =
+        gw_principals_new(c->loop, c->live, (size_t)s->cache_max_size, s->cache_ttl * DM_SEC);
     w->tokens = dm_jwt_cache_new(TOKEN_CACHE);
     dm_buf_init(&w->scratch, SCRATCH_MAX);
     w->started = dm_clock_mono(dm_loop_clock(c->loop));

@@ -1,6 +1,6 @@
-/* One worker of the data plane: everything a request needs, owned by one loop and shared with nobody. What
- * outlives a policy swap (whose turn it is, circuits) sits in slots that keep their number across snapshots.
- * Loop thread only; a process runs several. */
+/* One worker of the data plane: everything a request needs, owned by one loop and shared with
+ * nobody. What outlives a policy swap (whose turn it is, circuits) sits in slots that keep their
+ * number across snapshots. Loop thread only; a process runs several. */
 #pragma once
 
 #include "gateway/metrics.h"
@@ -15,11 +15,11 @@ struct gw_worker_config { /* borrowed, all of it outlives the worker */
     struct dm_arena_pool *arenas;
     struct dm_metrics *metrics;
     size_t shard;
-    size_t n_workers;                  /* connections to upstreams are shared out evenly */
+    size_t n_workers;                   /* connections to upstreams are shared out evenly */
     const struct dm_settings *settings; /* for what is fixed at start */
 };
 
-struct gw_slot { /* of a pool or an API: dm_policy_pool.slot, dm_policy_api.slot */
+struct gw_slot {   /* of a pool or an API: dm_policy_pool.slot, dm_policy_api.slot */
     uint32_t turn; /* round robin */
     struct gw_breaker breaker;
 };
@@ -43,13 +43,13 @@ struct gw_worker {
     struct gw_slab requests;
     struct gw_slot *slots;
     size_t n_slots, n_workers;
-    struct dm_buf scratch; /* for one step, cleared by who takes it */
+    struct dm_buf scratch;              /* for one step, cleared by who takes it */
     const struct dm_settings *settings; /* seen last: borrowed from the world, compared only */
     struct {
         dm_time second;
         char text[32];
-    } log_time;            /* renewed once a second */
-    dm_time started;       /* monotonic: uptime */
+    } log_time;      /* renewed once a second */
+    dm_time started; /* monotonic: uptime */
 };
 
 enum dm_code gw_worker_new(const struct gw_worker_config *c, struct gw_worker **ret,
@@ -61,7 +61,8 @@ size_t gw_worker_inflight(const struct gw_worker *w);
 void gw_worker_forget(struct gw_worker *w);
 
 struct gw_slot *gw_worker_slot(struct gw_worker *w, uint32_t slot);
-dm_view gw_worker_log_time(struct gw_worker *w); /* now as combined access lines write it; until the next call */
+/* Now, as combined access lines write it; until the next call. */
+dm_view gw_worker_log_time(struct gw_worker *w);
 
 /* --- the door: which paths are ours (raw path, no query), and taking an exchange --- */
 bool gw_owns(dm_view path);

@@ -17,8 +17,9 @@ size_t gw_counters_of(const struct dm_policy_user *u, uint64_t content_length, d
     size_t n = 0;
 
     if (u->rate.enabled)
-        out[n++] = (struct dm_counter_ask){
-            .kind = DM_COUNTER_RATE, .limit = u->rate.limit, .window_seconds = u->rate.window_seconds};
+        out[n++] = (struct dm_counter_ask){.kind = DM_COUNTER_RATE,
+                                           .limit = u->rate.limit,
+                                           .window_seconds = u->rate.window_seconds};
     if (u->throttle.enabled)
         out[n++] = throttle(u, max_wait);
     if (u->bandwidth.enabled)
@@ -31,12 +32,12 @@ size_t gw_counters_of(const struct dm_policy_user *u, uint64_t content_length, d
     return n;
 }
 
-dm_time gw_counters_delay(const struct dm_policy_user *u, const struct dm_counter_ask *counters, size_t n,
-                          const struct dm_admit_answer *a)
+dm_time gw_counters_delay(const struct dm_policy_user *u, const struct dm_counter_ask *counters,
+                          size_t n, const struct dm_admit_answer *a)
 {
     for (size_t i = 0; i < n; i++)
         if (counters[i].kind == DM_COUNTER_THROTTLE && a->count[i] > counters[i].limit)
-            return u->throttle.wait * (a->count[i] - counters[i].limit); /* below max_wait: max_delayed */
+            return u->throttle.wait * (a->count[i] - counters[i].limit); /* max_delayed caps it */
     return 0;
 }
 

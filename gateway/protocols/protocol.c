@@ -15,7 +15,8 @@ static int64_t grpc_limit(const struct dm_settings *s)
     return s->max_body_size_bytes_grpc;
 }
 
-/* Known to the router, so that a wrong method is 405; without a module yet, so that a right one is 404. */
+/* Known to the router, so that a wrong method is 405; without a module yet, so that a right one is
+ * 404. */
 static const struct gw_protocol soap = {
     .prefix = DM_LIT("soap"),
     .methods = GW_POST | GW_GET | GW_OPTIONS,

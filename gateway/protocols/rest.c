@@ -1,4 +1,5 @@
-/* REST: /api/rest/{name}/{version}/{endpoint path} (gateway.md §6.1); everything passes as it is (R1, R16). */
+/* REST: /api/rest/{name}/{version}/{endpoint path} (gateway.md §6.1); everything passes as it is
+ * (R1, R16). */
 #include "gateway/protocols/protocol.h"
 
 enum { SEGMENT_NAME = 2, SEGMENT_VERSION = 3, SEGMENT_PATH = 4 };
@@ -8,7 +9,7 @@ static int64_t body_limit(const struct dm_settings *s)
     return s->max_body_size_bytes_rest;
 }
 
-/* "{a}/{b}" is tried as name and version first, literally; then name {a} with X-API-Version (O11). */
+/* "{a}/{b}" is tried as name and version first; then name {a} with X-API-Version (O11). */
 static void find_api(struct gw_request *rq)
 {
     const struct dm_target *t = &rq->target;

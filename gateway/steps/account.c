@@ -14,7 +14,7 @@ static int status_of(const struct gw_request *rq)
     return rq->why == DM_GONE_DEADLINE ? 408 : rq->why == DM_GONE_PROTOCOL ? 400 : CLIENT_GONE;
 }
 
-/* Bytes of an admitted call of a known user, where a limit watches them (gateway.md §10.3, §25.3). */
+/* Bytes of an admitted call of a known user, where a limit watches them (gateway.md §25.3). */
 static void add_bandwidth(struct gw_request *rq)
 {
     const struct dm_policy_user *user = rq->who.user;

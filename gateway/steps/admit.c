@@ -1,5 +1,6 @@
-/* One question to the live store: is the token revoked, and, only if the verdict allows, do the counters
- * pass. Refused calls spend nothing (O17, O20); without the store the policy's own mode decides (R4). */
+/* One question to the live store: is the token revoked, and, only if the verdict allows, do the
+ * counters pass. Refused calls spend nothing (O17, O20); without the store the policy's own mode
+ * decides (R4). */
 #include "base/assert.h"
 #include "gateway/audit.h"
 #include "gateway/fixed.h"
@@ -20,12 +21,13 @@ static enum gw_next ask(struct gw_request *rq)
 {
     const struct dm_settings *s = gw_settings(rq);
     const dm_time until = gw_now(rq) + s->redis_admission_timeout_ms * DM_MS;
-    const bool count = rq->permit.refusal == ERR_NONE && rq->route.guarded && rq->route.fixed == NULL;
+    const bool count =
+        rq->permit.refusal == ERR_NONE && rq->route.guarded && rq->route.fixed == NULL;
     struct gw_limit *limit = &rq->limit;
 
     if (count)
-        limit->n_counters = gw_counters_of(rq->who.user, rq->x->head.length, s->throttle_max_wait_seconds,
-                                           rq->figures.counters);
+        limit->n_counters = gw_counters_of(rq->who.user, rq->x->head.length,
+                                           s->throttle_max_wait_seconds, rq->figures.counters);
     const struct dm_admit_ask question = {
         .subject = rq->who.claims.sub,
         .jti = rq->who.claims.jti,
@@ -54,7 +56,8 @@ static enum gw_next revoked(struct gw_request *rq)
     gw_metrics_count(&rq->worker->metrics, GW_COUNT_AUTH_REVOKED);
     gw_audit_revoked_token(rq);
     if (rq->route.guarded)
-        return gw_refuse(rq, rq->route.fixed != NULL ? ERR_STATUS_UNAUTHORIZED : ERR_UNAUTHORIZED, "token");
+        return gw_refuse(rq, rq->route.fixed != NULL ? ERR_STATUS_UNAUTHORIZED : ERR_UNAUTHORIZED,
+                         "token");
     rq->who.verified = false; /* a public API serves them as nobody */
     return speak(rq);
 }
@@ -86,8 +89,8 @@ static enum gw_next delay(struct gw_request *rq)
 {
     const dm_time wait = rq->limit.n_counters == 0
                              ? 0
-                             : gw_counters_delay(rq->who.user, rq->figures.counters, rq->limit.n_counters,
-                                                 &rq->figures.answer);
+                             : gw_counters_delay(rq->who.user, rq->figures.counters,
+                                                 rq->limit.n_counters, &rq->figures.answer);
 
     if (wait == 0)
         return speak(rq);
@@ -95,14 +98,15 @@ static enum gw_next delay(struct gw_request *rq)
     return gw_wait(rq, GW_WAIT_THROTTLE, gw_now(rq) + wait);
 }
 
-/* Revocation is decided before the limits: 503 whatever their mode says, unless fail-open was chosen. A
- * replica's local share of a limit comes with the store it replaces: until then `local` refuses too. */
+/* Revocation is decided before the limits: 503 whatever their mode says, unless fail-open was
+ * chosen. A replica's local share of a limit comes with the store it replaces: until then `local`
+ * refuses too. */
 static enum gw_next without_store(struct gw_request *rq)
 {
     const struct dm_settings *s = gw_settings(rq);
     const struct dm_policy_api *api = rq->route.api;
-    const int mode =
-        api != NULL && api->limit_on_store_down >= 0 ? api->limit_on_store_down : s->limit_on_store_down;
+    const int mode = api != NULL && api->limit_on_store_down >= 0 ? api->limit_on_store_down
+                                                                  : s->limit_on_store_down;
 
     if (!rq->route.guarded) {
         rq->who.verified = false;

@@ -1,12 +1,14 @@
-/* How the client's body goes on: not at all, whole because it is small and already here (so it leaves with
- * the head and can be sent again), or streamed unread (R16, O13). */
+/* How the client's body goes on: not at all, whole because it is small and already here (so it
+ * leaves with the head and can be sent again), or streamed unread (R16, O13). */
 #include "base/assert.h"
 #include "gateway/pipeline.h"
 #include "gateway/worker.h"
 
-enum { SMALL_BODY = 16 * 1024 }; /* copied into the arena at most; a stream costs more than copying so little */
+/* Copied into the arena at most: a stream costs more than copying so little. */
+enum { SMALL_BODY = 16 * 1024 };
 
-/* Takes the body if all of it came with the head's read. What cannot be had at once is left for the stream. */
+/* Takes the body if all of it came with the head's read. What cannot be had at once is left for the
+ * stream. */
 static bool take_small(struct gw_request *rq)
 {
     const uint64_t length = rq->x->head.length;
@@ -20,7 +22,8 @@ static bool take_small(struct gw_request *rq)
     if (rq->body.bytes.ptr == NULL)
         return false;
     dm_exchange_consume(rq->x, length);
-    const enum dm_code end = dm_exchange_pull(rq->x, &rest); /* tells the carrier that we saw the end */
+    const enum dm_code end =
+        dm_exchange_pull(rq->x, &rest); /* tells the carrier that we saw the end */
     DM_ASSERT(end == DM_EOF);
     return true;
 }

@@ -1,22 +1,25 @@
-/* Answers preflights on the spot: no authentication, no address policy, no upstream (gateway.md §7.2). */
+/* Answers preflights on the spot: no authentication, no address policy, no upstream (gateway.md
+ * §7.2). */
 #include "gateway/steps/cors.h"
 
 #include "base/assert.h"
 #include "gateway/pipeline.h"
 
-static bool add(const struct gw_request *rq, struct dm_fields *out, enum dm_header_id id, dm_view value)
+static bool add(const struct gw_request *rq, struct dm_fields *out, enum dm_header_id id,
+                dm_view value)
 {
     return dm_fields_add(out, rq->x->arena, id, dm_header_name(id), value);
 }
 
-/* Allow-Origin is the request's origin, never "*"; an answer that depends on it says so to caches. */
+/* Allow-Origin is the request's origin, never "*"; what depends on it says so to caches. */
 static bool add_origin(const struct gw_request *rq, struct dm_fields *out, bool allowed)
 {
     const struct dm_policy_cors *cors = &rq->route.api->cors;
     const dm_view origin = gw_field(rq, DM_HDR_ORIGIN);
 
     if (origin.len > 0 && allowed && dm_policy_cors_origin(cors, origin))
-        return add(rq, out, DM_HDR_AC_ALLOW_ORIGIN, origin) && add(rq, out, DM_HDR_VARY, DM_LIT("Origin"));
+        return add(rq, out, DM_HDR_AC_ALLOW_ORIGIN, origin) &&
+               add(rq, out, DM_HDR_VARY, DM_LIT("Origin"));
     if (!cors->any_origin)
         return add(rq, out, DM_HDR_VARY, DM_LIT("Origin"));
     return true;
@@ -41,7 +44,8 @@ bool gw_cors_preflight(const struct gw_request *rq, struct dm_fields *out)
     if (rq->route.api == NULL)
         return true;
     const struct dm_policy_cors *cors = &rq->route.api->cors;
-    const dm_view method = gw_field(rq, DM_HDR_ACR_METHOD), headers = gw_field(rq, DM_HDR_ACR_HEADERS);
+    const dm_view method = gw_field(rq, DM_HDR_ACR_METHOD),
+                  headers = gw_field(rq, DM_HDR_ACR_HEADERS);
     const bool allowed = (method.ptr == NULL || dm_policy_cors_method(cors, method)) &&
                          (headers.ptr == NULL || dm_policy_cors_headers(cors, headers));
 

@@ -1,5 +1,5 @@
-/* Chooses a server, asks the circuit, sends, and sends again where that is safe and promises something
- * (gateway.md §12-§14). Passes on as soon as an answer has begun; reply streams the rest. */
+/* Chooses a server, asks the circuit, sends, and sends again where that is safe and promises
+ * something (gateway.md §12-§14). Passes on once an answer has begun; reply streams the rest. */
 #include "base/assert.h"
 #include "base/log.h"
 #include "crypto/random.h"
@@ -56,7 +56,8 @@ static enum gw_next attempt(struct gw_request *rq)
     rq->up.upload = GW_UPLOAD_IDLE;
     rq->up.state = GW_UP_CALLING;
     gw_call_start(rq);
-    return gw_wait(rq, GW_WAIT_UPSTREAM, DM_NEVER); /* the call has its own deadlines, each of them finite */
+    return gw_wait(rq, GW_WAIT_UPSTREAM,
+                   DM_NEVER); /* the call has its own deadlines, each of them finite */
 }
 
 static enum gw_next begin(struct gw_request *rq)
@@ -69,7 +70,8 @@ static enum gw_next begin(struct gw_request *rq)
     rq->times.forwarded = gw_now(rq);
     if (s->gateway_timeout > 0)
         rq->times.deadline = rq->times.begun + s->gateway_timeout;
-    rq->up.retry = gw_retry_rule(api, s, rq->in.method & IDEMPOTENT, rq->in.proto->count_is_consent);
+    rq->up.retry =
+        gw_retry_rule(api, s, rq->in.method & IDEMPOTENT, rq->in.proto->count_is_consent);
     rq->up.server = gw_balance_next(rq->worker, rq->permit.pool);
     if (!gw_call_can_reach(rq->up.server))
         return gw_refuse(rq, ERR_UPSTREAM_UNREACHABLE, "upstream; scheme");
@@ -82,7 +84,8 @@ static enum gw_next begin(struct gw_request *rq)
 
 static enum gw_next rest(struct gw_request *rq)
 {
-    const dm_time until = gw_now(rq) + gw_retry_delay(&rq->up.retry, rq->up.attempts, dm_random_u64());
+    const dm_time until =
+        gw_now(rq) + gw_retry_delay(&rq->up.retry, rq->up.attempts, dm_random_u64());
 
     gw_call_cancel(rq);
     if (until >= rq->times.deadline)
@@ -94,9 +97,9 @@ static enum gw_next rest(struct gw_request *rq)
 
 static enum gw_next fail(struct gw_request *rq)
 {
-    DM_LOG(DM_LOG_DEBUG, rq->x->request_id, "upstream attempt failed", DM_F("api", rq->route.api->nv),
-           DM_F("upstream", rq->up.server->key), DM_FC("why", rq->up.end.why),
-           DM_FI("attempts", rq->up.attempts));
+    DM_LOG(DM_LOG_DEBUG, rq->x->request_id, "upstream attempt failed",
+           DM_F("api", rq->route.api->nv), DM_F("upstream", rq->up.server->key),
+           DM_FC("why", rq->up.end.why), DM_FI("attempts", rq->up.attempts));
     if (gw_http_timed_out(rq->up.end.end))
         return gw_refuse(rq, ERR_UPSTREAM_TIMEOUT, "upstream; timeout");
     return gw_refuse(rq, ERR_UPSTREAM_UNREACHABLE, "upstream; unreachable");

@@ -1,5 +1,5 @@
-/* What needs no policy of an API: a readable path, a welcome address, a body that is not too large, and no
- * upgrade (gateway.md §1.2 L2-L9, in that order). */
+/* What needs no policy of an API: a readable path, a welcome address, a body that is not too large,
+ * and no upgrade (gateway.md §1.2 L2-L9, in that order). */
 #include "gateway/audit.h"
 #include "gateway/client.h"
 #include "gateway/pipeline.h"
@@ -12,8 +12,8 @@ static enum gw_method method_of(dm_view name)
         dm_view name;
         enum gw_method method;
     } methods[] = {
-        {DM_LIT("GET"), GW_GET},     {DM_LIT("POST"), GW_POST},   {DM_LIT("PUT"), GW_PUT},
-        {DM_LIT("HEAD"), GW_HEAD},   {DM_LIT("PATCH"), GW_PATCH}, {DM_LIT("DELETE"), GW_DELETE},
+        {DM_LIT("GET"), GW_GET},         {DM_LIT("POST"), GW_POST},   {DM_LIT("PUT"), GW_PUT},
+        {DM_LIT("HEAD"), GW_HEAD},       {DM_LIT("PATCH"), GW_PATCH}, {DM_LIT("DELETE"), GW_DELETE},
         {DM_LIT("OPTIONS"), GW_OPTIONS},
     };
 
@@ -55,7 +55,8 @@ static bool excluded(const struct dm_strs *paths, dm_view path)
     return false;
 }
 
-/* A known length over the limit is refused before a byte is read; an unknown one is counted as it streams. */
+/* A known length over the limit is refused before a byte is read; an unknown one is counted as it
+ * streams. */
 static enum gw_next check_body_size(struct gw_request *rq)
 {
     const struct dm_settings *s = gw_settings(rq);
@@ -76,7 +77,8 @@ enum gw_next step_guard(struct gw_request *rq)
     dm_view authority;
 
     if (gw_policy(rq) == NULL)
-        return gw_refuse(rq, ERR_STORE_LIVE_AWAY, "policy"); /* cold start: never an empty policy (§29.4) */
+        return gw_refuse(rq, ERR_STORE_LIVE_AWAY,
+                         "policy"); /* cold start: never an empty policy (§29.4) */
     switch (dm_target_parse(x->head.target, x->arena, &rq->target, &authority)) {
     case DM_OK:
         break;

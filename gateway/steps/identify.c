@@ -1,5 +1,6 @@
-/* Who calls: the cookie's token, else the header's, else nobody (gateway.md §8). Verifies what needs no
- * store and fetches the user on first use; whether the token was revoked is asked at admission. */
+/* Who calls: the cookie's token, else the header's, else nobody (gateway.md §8). Verifies what
+ * needs no store and fetches the user on first use; whether the token was revoked is asked at
+ * admission. */
 #include "base/assert.h"
 #include "gateway/pipeline.h"
 #include "gateway/worker.h"
@@ -58,7 +59,8 @@ static dm_view take_credential(struct gw_request *rq)
 static enum gw_next refuse(struct gw_request *rq, enum gw_count count)
 {
     gw_metrics_count(&rq->worker->metrics, count);
-    return gw_refuse(rq, rq->route.fixed != NULL ? ERR_STATUS_UNAUTHORIZED : ERR_UNAUTHORIZED, "token");
+    return gw_refuse(rq, rq->route.fixed != NULL ? ERR_STATUS_UNAUTHORIZED : ERR_UNAUTHORIZED,
+                     "token");
 }
 
 /* Nobody is somebody too where the API asks for no one. */
@@ -73,8 +75,8 @@ static enum dm_jwt_fault verify(struct gw_request *rq, dm_view token)
     struct gw_worker *w = rq->worker;
 
     gw_metrics_count(&w->metrics, GW_COUNT_TOKEN_CHECK);
-    return dm_jwt_cache_verify(w->tokens, rq->world->keyset, token, DM_JWT_ACCESS, dm_loop_wall(w->loop),
-                               rq->x->arena, &rq->who.claims);
+    return dm_jwt_cache_verify(w->tokens, rq->world->keyset, token, DM_JWT_ACCESS,
+                               dm_loop_wall(w->loop), rq->x->arena, &rq->who.claims);
 }
 
 static void principal_known(struct gw_principals_wait *wait, enum dm_code code)
@@ -91,7 +93,8 @@ static enum gw_next ask_for_user(struct gw_request *rq)
     const dm_time until = gw_now(rq) + gw_settings(rq)->redis_admission_timeout_ms * DM_MS;
 
     rq->who.asked = true;
-    gw_principals_ask(rq->worker->principals, rq->who.claims.sub, until, &rq->who.wait, principal_known);
+    gw_principals_ask(rq->worker->principals, rq->who.claims.sub, until, &rq->who.wait,
+                      principal_known);
     return gw_wait(rq, GW_WAIT_PRINCIPAL, until);
 }
 

@@ -1,5 +1,5 @@
-/* May they, by what this process knows: subscription, group, role, an active API with a server. The verdict
- * is kept, not spoken: a revoked token answers 401 before a local 403 (O20). */
+/* May they, by what this process knows: subscription, group, role, an active API with a server. The
+ * verdict is kept, not spoken: a revoked token answers 401 before a local 403 (O20). */
 #include "gateway/fixed.h"
 #include "gateway/pipeline.h"
 #include "gateway/upstream/balance.h"

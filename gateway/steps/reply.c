@@ -1,23 +1,19 @@
-/* The only place that writes to the client: the upstream's answer as it comes, or one of our own, whole. */
+/* The only place that writes to the client: the upstream's answer as it comes, or one of our own,
+ * whole. */
 #include "gateway/steps/reply.h"
 
 #include "base/assert.h"
 #include "gateway/answer.h"
 #include "gateway/pipeline.h"
-#include "gateway/steps/cors.h"
 #include "gateway/upstream/call.h"
 #include "gateway/upstream/headers.h"
 #include "gateway/worker.h"
 
-/* The carrier reports the last byte (on_done), maybe before finish returns: then account has run and the
- * request is gone. So the wait is entered first, and nothing here looks at rq afterwards. */
+/* The carrier reports the last byte (on_done): account comes then. */
 static enum gw_next finish(struct gw_request *rq)
 {
-    struct dm_exchange *x = rq->x;
-
-    gw_wait(rq, GW_WAIT_ANSWER, DM_NEVER); /* the carrier's write deadline */
-    dm_exchange_finish(x);
-    return GW_WAIT;
+    dm_exchange_finish(rq->x);
+    return gw_wait(rq, GW_WAIT_ANSWER, DM_NEVER); /* the carrier's write deadline */
 }
 
 static enum gw_next cut(struct gw_request *rq)
@@ -31,28 +27,31 @@ static enum gw_next cut(struct gw_request *rq)
 
 static enum gw_next reply_whole(struct gw_request *rq, int status, bool close, dm_view body)
 {
-    struct dm_exchange *x = rq->x;
     const struct dm_answer a = {
         .status = status, .fields = &rq->out.fields, .length = (int64_t)body.len, .close = close};
 
     rq->out.answered = true;
-    gw_wait(rq, GW_WAIT_ANSWER, DM_NEVER);
-    dm_exchange_reply(x, &a, body); /* on_done, as in finish */
-    return GW_WAIT;
+    dm_exchange_reply(rq->x, &a, body);
+    return gw_wait(rq, GW_WAIT_ANSWER, DM_NEVER);
+}
+
+/* The arena is used up: the carrier has a refusal that needs none of it. */
+static enum gw_next reply_without_memory(struct gw_request *rq)
+{
+    rq->out.answered = true;
+    dm_exchange_refuse(rq->x, ERR_TOO_MUCH_MEMORY, DM_LIT("memory"));
+    return gw_wait(rq, GW_WAIT_ANSWER, DM_NEVER);
 }
 
 static enum gw_next reply_ours(struct gw_request *rq)
 {
-    dm_view body = rq->out.body;
-    int status = rq->out.status;
+    const bool refused = rq->out.refusal != ERR_NONE;
+    const int status = refused ? dm_err_info(rq->out.refusal)->status : rq->out.status;
+    const dm_view body = refused ? gw_answer_refusal(rq) : rq->out.body;
 
     gw_call_cancel(rq);
-    if (rq->out.refusal != ERR_NONE) {
-        status = dm_err_info(rq->out.refusal)->status;
-        body = gw_answer_refusal(rq);
-    }
-    if (!gw_answer_fields(rq, body, &rq->out.fields))
-        return cut(rq); /* not even memory for a refusal */
+    if ((refused && body.ptr == NULL) || !gw_answer_fields(rq, body, &rq->out.fields))
+        return reply_without_memory(rq);
     return reply_whole(rq, status, rq->out.refusal == ERR_BODY_TOO_LARGE, body);
 }
 
@@ -73,7 +72,8 @@ static enum gw_next begin_relay(struct gw_request *rq)
         dm_exchange_answer(rq->x, &a);
         rq->out.answered = true;
     }
-    return gw_wait(rq, GW_WAIT_ANSWER, DM_NEVER); /* the call's read deadline, the carrier's write deadline */
+    /* the call's read deadline, the carrier's write deadline */
+    return gw_wait(rq, GW_WAIT_ANSWER, DM_NEVER);
 }
 
 static enum gw_next end_held(struct gw_request *rq)
@@ -114,7 +114,8 @@ void gw_reply_inform(struct gw_request *rq, int status, const struct dm_fields *
 
     for (size_t i = 0; i < f->count; i++)
         if (gw_header_passes(rq->route.api, f, &f->items[i], DM_HF_RESPONSE) &&
-            !dm_fields_add(&passing, rq->x->arena, f->items[i].id, f->items[i].name, f->items[i].value))
+            !dm_fields_add(&passing, rq->x->arena, f->items[i].id, f->items[i].name,
+                           f->items[i].value))
             return; /* a hint that finds no memory is left out */
     dm_exchange_inform(rq->x, status, &passing);
 }

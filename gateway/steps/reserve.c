@@ -1,5 +1,6 @@
-/* Credits: reserved here, settled after the answer (O1). Their store does not exist yet, and without it
- * credits always deny (R4): such an API is refused rather than served free of charge (docs/limits.md). */
+/* Credits: reserved here, settled after the answer (O1). Their store does not exist yet, and
+ * without it credits always deny (R4): such an API is refused rather than served free of charge
+ * (docs/limits.md). */
 #include "gateway/pipeline.h"
 
 /* Reads route. Never waits. */

@@ -1,5 +1,5 @@
-/* From a path to what serves it: route and method, API, the API's address policy, endpoint (gateway.md §18,
- * 3 to 6). */
+/* From a path to what serves it: route and method, API, the API's address policy, endpoint
+ * (gateway.md §18, 3 to 6). */
 #include "gateway/audit.h"
 #include "gateway/client.h"
 #include "gateway/fixed.h"
@@ -7,8 +7,8 @@
 #include "gateway/protocols/protocol.h"
 #include "gateway/worker.h"
 
-static enum gw_next deny(struct gw_request *rq, enum dm_err err, enum gw_count count, const char *why,
-                         const char *reason)
+static enum gw_next deny(struct gw_request *rq, enum dm_err err, enum gw_count count,
+                         const char *why, const char *reason)
 {
     const struct dm_policy_api *api = rq->route.api;
 
@@ -29,7 +29,8 @@ static enum gw_next check_address(struct gw_request *rq)
     if ((api->ip_blacklist == NULL && !api->ip_whitelist_mode) || gw_client_bypasses_lists(rq))
         return GW_NEXT;
     if (dm_address_set_has(api->ip_blacklist, &rq->route.client))
-        return deny(rq, ERR_API_IP_BLACKLIST, GW_COUNT_IP_API_BLACKLIST, "blacklisted", "api ip; blacklist");
+        return deny(rq, ERR_API_IP_BLACKLIST, GW_COUNT_IP_API_BLACKLIST, "blacklisted",
+                    "api ip; blacklist");
     if (api->ip_whitelist_mode && !dm_address_set_has(api->ip_whitelist, &rq->route.client))
         return deny(rq, ERR_API_IP_WHITELIST, GW_COUNT_IP_API_WHITELIST, "not_in_whitelist",
                     "api ip; whitelist");

@@ -1,5 +1,5 @@
-/* Body against the endpoint's schema, then the API's transforms. No schema can be stored yet; an API that
- * asks for a transform is refused rather than served untransformed (docs/limits.md). */
+/* Body against the endpoint's schema, then the API's transforms. No schema can be stored yet; an
+ * API that asks for a transform is refused rather than served untransformed (docs/limits.md). */
 #include "gateway/pipeline.h"
 
 /* Reads route. Never waits. */

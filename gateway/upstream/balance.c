@@ -17,7 +17,8 @@ const struct dm_policy_pool *gw_balance_pool(const struct gw_request *rq)
     return rq->route.api->pool.n_servers > 0 ? &rq->route.api->pool : NULL;
 }
 
-const struct dm_policy_server *gw_balance_next(struct gw_worker *w, const struct dm_policy_pool *pool)
+const struct dm_policy_server *gw_balance_next(struct gw_worker *w,
+                                               const struct dm_policy_pool *pool)
 {
     DM_REQUIRE(pool->n_servers > 0);
     if (pool->n_servers == 1)

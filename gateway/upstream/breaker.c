@@ -18,8 +18,8 @@ bool gw_breaker_admit(struct gw_breaker *b, const struct gw_breaker_rule *rule, 
     return false;
 }
 
-bool gw_breaker_report(struct gw_breaker *b, const struct gw_breaker_rule *rule, bool success, bool probe,
-                       dm_time now)
+bool gw_breaker_report(struct gw_breaker *b, const struct gw_breaker_rule *rule, bool success,
+                       bool probe, dm_time now)
 {
     const enum gw_circuit before = b->state;
 

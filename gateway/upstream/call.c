@@ -72,7 +72,8 @@ bool gw_call_can_reach(const struct dm_policy_server *server)
 {
     const dm_view scheme = server->url.scheme;
 
-    return server->url.bare || dm_view_eq(scheme, DM_LIT("http")) || dm_view_eq(scheme, DM_LIT("unix"));
+    return server->url.bare || dm_view_eq(scheme, DM_LIT("http")) ||
+           dm_view_eq(scheme, DM_LIT("unix"));
 }
 
 static dm_time either(dm_time of_api, dm_time of_settings)
@@ -146,7 +147,7 @@ static void upload_ended(struct gw_request *rq)
     dm_http_push_end(rq->up.call, &rq->up.sent_trailers);
 }
 
-/* Moves what is there from the client to the upstream; neither side is asked for more than it has. */
+/* Moves what is there from the client to the upstream, as far as the upstream takes it. */
 void gw_call_upload(struct gw_request *rq)
 {
     while (rq->up.upload == GW_UPLOAD_RUNNING && rq->up.call != NULL) {
@@ -163,7 +164,8 @@ void gw_call_upload(struct gw_request *rq)
         case DM_EOF:
             upload_ended(rq);
             return;
-        case DM_LIMIT: /* at the first byte over: the upstream call ends, whatever it was about to say */
+        case DM_LIMIT: /* at the first byte over: the upstream call ends, whatever it was about to
+                          say */
             rq->up.upload = GW_UPLOAD_OVER;
             gw_call_cancel(rq);
             wake(rq);

@@ -3,7 +3,8 @@
 
 #include "gateway/worker.h"
 
-enum { NAME_MAX_LISTED = 128 }; /* api_allowed_headers holds no longer names; longer ones are not listed */
+/* Longer names are on no list: no field that anybody uses comes near. */
+enum { NAME_MAX_LISTED = 128 };
 
 static bool named(const struct dm_policy_api *api, dm_view name)
 {
@@ -12,7 +13,8 @@ static bool named(const struct dm_policy_api *api, dm_view name)
     if (api->headers.count == 0 || name.len > sizeof lower)
         return false;
     for (size_t i = 0; i < name.len; i++)
-        lower[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] + ('a' - 'A') : name.ptr[i]);
+        lower[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] + ('a' - 'A')
+                                                                   : name.ptr[i]);
     return dm_strs_has(&api->headers, dm_view_make(lower, name.len));
 }
 

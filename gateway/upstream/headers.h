@@ -1,14 +1,16 @@
-/* Which fields pass, both ways (R15, gateway.md §13.1, §15): the standard ones, those the API names, and
- * ours; never a credential of the gateway, never framing. What a name is, is decided by io/headers.def. */
+/* Which fields pass, both ways (R15, gateway.md §13.1, §15): the standard ones, those the API
+ * names, and ours; never a credential of the gateway, never framing. What a name is, is decided by
+ * io/headers.def. */
 #pragma once
 
 #include "gateway/request.h"
 
 /* Request line and fields of the upstream's request into up.head; false past the arena's cap. */
 bool gw_headers_up(struct gw_request *rq);
-/* Fields of the client's answer: the upstream's that pass, then ours, which replace same-named ones. */
+/* Fields of the client's answer: the upstream's that pass, then ours, which replace same-named
+ * ones. */
 bool gw_headers_down(struct gw_request *rq, struct dm_fields *out);
-/* Trailers that pass, either way (standard as below); what finds no memory is left out. NULL: none. */
+/* Trailers that pass (standard as below); what finds no memory is left out. in NULL: none. */
 void gw_headers_trailers(struct gw_request *rq, const struct dm_fields *in, unsigned standard,
                          struct dm_fields *out);
 

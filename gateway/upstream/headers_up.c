@@ -1,5 +1,5 @@
-/* Builds the head that an upstream sees. One order, the same bytes for every attempt: request line, Host,
- * what the client sent and may pass, then what we say about the client. */
+/* Builds the head that an upstream sees. One order, the same bytes for every attempt: request line,
+ * Host, what the client sent and may pass, then what we say about the client. */
 #include "base/assert.h"
 #include "gateway/client.h"
 #include "gateway/protocols/protocol.h"
@@ -36,7 +36,8 @@ static bool own_authorization(const struct gw_request *rq)
     return rq->who.credential != GW_CREDENTIAL_HEADER;
 }
 
-/* api_authorization_field_swap (§13.2): the value of field H, if H passes; ptr NULL: blank or absent. */
+/* api_authorization_field_swap (§13.2): the value of field H, if H passes; ptr NULL: blank or
+ * absent. */
 static dm_view swapped(const struct gw_request *rq)
 {
     const struct dm_policy_api *api = rq->route.api;

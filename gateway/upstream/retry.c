@@ -1,7 +1,7 @@
 #include "gateway/upstream/retry.h"
 
-struct gw_retry_rule gw_retry_rule(const struct dm_policy_api *api, const struct dm_settings *s, bool idempotent,
-                                   bool count_is_consent)
+struct gw_retry_rule gw_retry_rule(const struct dm_policy_api *api, const struct dm_settings *s,
+                                   bool idempotent, bool count_is_consent)
 {
     const unsigned most = (unsigned)s->retry_max_attempts;
     const unsigned extra = !s->retry_enabled ? 0 : api->retries < most ? api->retries : most;
@@ -38,7 +38,8 @@ bool gw_attempt_failed(const struct gw_attempt *a)
     return true;
 }
 
-bool gw_retry_allowed(const struct gw_retry_rule *r, unsigned attempts_made, const struct gw_attempt *a)
+bool gw_retry_allowed(const struct gw_retry_rule *r, unsigned attempts_made,
+                      const struct gw_attempt *a)
 {
     if (attempts_made >= r->attempts || a->body_gone || !gw_attempt_failed(a))
         return false;

@@ -1,5 +1,5 @@
-/* After the last byte: metrics, the access line in its forms, its warnings, and what a steady request costs
- * in memory. */
+/* After the last byte: metrics, the access line in its forms, its warnings, and what a steady
+ * request costs in memory. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,15 +47,20 @@ static void the_series_have_the_contracts_names(void **state)
     struct rig *r = *state;
     struct dm_buf text;
     static const char *const names[] = {
-        "doorman_http_requests_total{code=\"200\"} 0", "doorman_http_requests_total{code=\"500\"} 0",
-        "doorman_http_retries_total 0", "doorman_upstream_timeouts_total 0",
+        "doorman_http_requests_total{code=\"200\"} 0",
+        "doorman_http_requests_total{code=\"500\"} 0",
+        "doorman_http_retries_total 0",
+        "doorman_upstream_timeouts_total 0",
         "doorman_http_request_duration_seconds_bucket{le=\"0.005\"} 0",
         "doorman_auth_failures_total{reason=\"revoked\"} 0",
         "doorman_rate_limit_rejections_total{kind=\"throttle\"} 0",
         "doorman_ip_denied_total{scope=\"global\",reason=\"blacklisted\"} 0",
-        "doorman_body_limit_rejections_total{scope=\"rest\"} 0", "doorman_token_checks_total 0",
-        "doorman_limit_checks_total 0", "doorman_limit_store_down_total{mode=\"local\"} 0",
-        "doorman_rate_limit_failopen_total 0", "doorman_inflight_requests 0"};
+        "doorman_body_limit_rejections_total{scope=\"rest\"} 0",
+        "doorman_token_checks_total 0",
+        "doorman_limit_checks_total 0",
+        "doorman_limit_store_down_total{mode=\"local\"} 0",
+        "doorman_rate_limit_failopen_total 0",
+        "doorman_inflight_requests 0"};
 
     dm_buf_init(&text, 1 << 20);
     dm_metrics_write(r->metrics, &text);
@@ -107,9 +112,12 @@ static void a_combined_line_has_no_query_and_cannot_be_forged(void **state)
     struct rig *r = *state;
 
     start_log(r, false);
-    assert_int_equal(rig_get(r, ITEMS "?api_key=hidden", "User-Agent: a\"b\\c\xff\r\nX-Request-ID: id1\r\n"), 200);
+    assert_int_equal(
+        rig_get(r, ITEMS "?api_key=hidden", "User-Agent: a\"b\\c\xff\r\nX-Request-ID: id1\r\n"),
+        200);
     const char *text = stop_log();
-    assert_non_null(strstr(text, "127.0.0.1 - bob [14/Nov/2023:22:13:20 +0000] \"GET " ITEMS " HTTP/1.1\" 200 "));
+    assert_non_null(strstr(text, "127.0.0.1 - bob [14/Nov/2023:22:13:20 +0000] \"GET " ITEMS
+                                 " HTTP/1.1\" 200 "));
     assert_non_null(strstr(text, " \"-\" \"a\\x22b\\x5cc\\xff\" id1 0ms"));
     assert_null(strstr(text, "hidden"));
 }
@@ -124,10 +132,15 @@ static void a_json_line_carries_the_contracts_fields(void **state)
     assert_int_equal(rig_get_anonymous(r, ITEMS, "X-Request-ID: id2\r\n"), 401);
     const char *text = stop_log();
     snprintf(upstream, sizeof upstream, "\"upstream\":\"127.0.0.1:%u\"", r->up[0].port);
-    assert_non_null(strstr(text, "\"level\":\"INFO\",\"request_id\":\"id1\",\"message\":\"GET " ITEMS " - 200 - 0ms\""));
-    assert_non_null(strstr(text, "\"username\":\"bob\",\"client_ip\":\"127.0.0.1\",\"effective_ip\":\"127.0.0.1\""));
+    assert_non_null(strstr(text,
+                           "\"level\":\"INFO\",\"request_id\":\"id1\",\"message\":\"GET " ITEMS
+                           " - 200 - 0ms\""));
+    assert_non_null(strstr(
+        text, "\"username\":\"bob\",\"client_ip\":\"127.0.0.1\",\"effective_ip\":\"127.0.0.1\""));
     assert_non_null(strstr(text, upstream));
-    assert_non_null(strstr(text, "\"level\":\"WARNING\",\"request_id\":\"id2\",\"message\":\"GET " ITEMS " - 401 - 0ms\""));
+    assert_non_null(strstr(text,
+                           "\"level\":\"WARNING\",\"request_id\":\"id2\",\"message\":\"GET " ITEMS
+                           " - 401 - 0ms\""));
     assert_non_null(strstr(text, "\"error_code\":\"Unauthorized\""));
     assert_null(strstr(text, "secret"));
 }
@@ -158,8 +171,9 @@ static void a_slow_request_and_one_that_left_are_warned_of(void **state)
 
 /* --- memory --- */
 
-/* Under AddressSanitizer the carrier keeps no blocks, on purpose (io/slab.h): its request, its buffer and, for
- * an upload, the input it keeps are allocated anew. Everything else allocates nothing there either. */
+/* Under AddressSanitizer the carrier keeps no blocks, on purpose (io/slab.h): its request, its
+ * buffer and, for an upload, the input it keeps are allocated anew. Everything else allocates
+ * nothing there either. */
 #ifdef __SANITIZE_ADDRESS__
 enum { OF_A_REQUEST = 2, OF_AN_UPLOAD = 3 };
 #else
@@ -171,10 +185,12 @@ static void a_steady_request_allocates_nothing(void **state)
     struct rig *r = *state;
     char request[4096];
 
-    rig_user(r, "bob", "\"rate_limit_enabled\":true,\"rate_limit_duration\":1000000,"
-                       "\"bandwidth_limit_enabled\":true,\"bandwidth_limit_bytes\":1000000000,");
+    rig_user(r, "bob",
+             "\"rate_limit_enabled\":true,\"rate_limit_duration\":1000000,"
+             "\"bandwidth_limit_enabled\":true,\"bandwidth_limit_bytes\":1000000000,");
     snprintf(request, sizeof request,
-             "GET " ITEMS "/7?a=b HTTP/1.1\r\nHost: gw\r\nAccept: */*\r\nUser-Agent: u\r\nAuthorization: Bearer %s\r\n\r\n",
+             "GET " ITEMS "/7?a=b HTTP/1.1\r\nHost: gw\r\nAccept: */*\r\nUser-Agent: "
+             "u\r\nAuthorization: Bearer %s\r\n\r\n",
              rig_token(r, "bob", ""));
     for (int i = 0; i < 20; i++)
         assert_int_equal(rig_ask(r, request), 200);

@@ -14,9 +14,9 @@ enum event { ASK, GOOD, BAD, PROBE_GOOD, PROBE_BAD, PROBE_LOST };
 struct step {
     enum event event;
     int64_t at_seconds;
-    bool admitted, probe;     /* of ASK */
-    int64_t left_seconds;     /* of a refused ASK */
-    enum gw_circuit state;    /* afterwards */
+    bool admitted, probe;  /* of ASK */
+    int64_t left_seconds;  /* of a refused ASK */
+    enum gw_circuit state; /* afterwards */
 };
 
 static void play(const struct step *steps, size_t n)
@@ -47,11 +47,14 @@ static void play(const struct step *steps, size_t n)
     }
 }
 
-#define AT(e, t, ...) {.event = (e), .at_seconds = (t), __VA_ARGS__}
-#define PLAY(...) \
-    do { \
-        static const struct step steps[] = {__VA_ARGS__}; \
-        play(steps, sizeof steps / sizeof *steps); \
+#define AT(e, t, ...)                                                                              \
+    {                                                                                              \
+        .event = (e), .at_seconds = (t), __VA_ARGS__                                               \
+    }
+#define PLAY(...)                                                                                  \
+    do {                                                                                           \
+        static const struct step steps[] = {__VA_ARGS__};                                          \
+        play(steps, sizeof steps / sizeof *steps);                                                 \
     } while (0)
 #define OPENED AT(BAD, 0), AT(BAD, 0), AT(BAD, 0, .state = GW_CIRCUIT_OPEN)
 #define PROBING OPENED, AT(ASK, 10, .admitted = true, .probe = true, .state = GW_CIRCUIT_HALF_OPEN)
@@ -72,7 +75,8 @@ static void a_success_between_starts_the_count_again(void **state)
 static void half_open_lets_one_probe_through(void **state)
 {
     (void)state;
-    PLAY(PROBING, AT(ASK, 10, .state = GW_CIRCUIT_HALF_OPEN), AT(ASK, 11, .state = GW_CIRCUIT_HALF_OPEN));
+    PLAY(PROBING, AT(ASK, 10, .state = GW_CIRCUIT_HALF_OPEN),
+         AT(ASK, 11, .state = GW_CIRCUIT_HALF_OPEN));
 }
 
 static void a_good_probe_closes(void **state)
@@ -99,7 +103,8 @@ static void a_lost_probe_makes_room_for_the_next(void **state)
 static void failures_from_before_tell_nothing(void **state)
 {
     (void)state;
-    PLAY(OPENED, AT(BAD, 5, .state = GW_CIRCUIT_OPEN), AT(ASK, 9, .left_seconds = 1, .state = GW_CIRCUIT_OPEN),
+    PLAY(OPENED, AT(BAD, 5, .state = GW_CIRCUIT_OPEN),
+         AT(ASK, 9, .left_seconds = 1, .state = GW_CIRCUIT_OPEN),
          AT(ASK, 10, .admitted = true, .probe = true, .state = GW_CIRCUIT_HALF_OPEN),
          AT(BAD, 11, .state = GW_CIRCUIT_HALF_OPEN), AT(ASK, 11, .state = GW_CIRCUIT_HALF_OPEN));
 }

@@ -1,5 +1,5 @@
-/* A request may end in every state it can wait in, in every way: the client leaves, the listener is cut.
- * Nothing is left over then: no request, no call, no pin on a world, no wait at the store. */
+/* A request may end in every state it can wait in, in every way: the client leaves, the listener is
+ * cut. Nothing is left over then: no request, no call, no pin on a world, no wait at the store. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -24,7 +24,8 @@ static int until_admission(struct rig *r)
 
 static int until_throttle(struct rig *r)
 {
-    rig_user(r, "bob", "\"throttle_enabled\":true,\"throttle_duration\":1,\"throttle_queue_limit\":5,");
+    rig_user(r, "bob",
+             "\"throttle_enabled\":true,\"throttle_duration\":1,\"throttle_queue_limit\":5,");
     assert_int_equal(rig_get(r, ITEMS, ""), 200);
     return rig_begin(r, RIG_OK);
 }
@@ -49,7 +50,8 @@ static int until_answer(struct rig *r)
 static int until_held_answer(struct rig *r)
 {
     rig_one_server(r, "\"api_strict_envelope\":true,");
-    return rig_begin(r, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n[1,2,");
+    return rig_begin(
+        r, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n[1,2,");
 }
 
 /* Half of a body is up, the rest never comes. */
@@ -59,7 +61,8 @@ static int until_upload(struct rig *r)
     const int fd = rig_connect(r);
 
     snprintf(request, sizeof request,
-             "POST " ITEMS " HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\nhalf",
+             "POST " ITEMS
+             " HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\nhalf",
              rig_token(r, "bob", ""));
     rig_send(r, fd, request, strlen(request));
     rig_settle(r);
@@ -71,10 +74,14 @@ static const struct state {
     enum gw_wait_on on;
     int (*reach)(struct rig *r);
 } states[] = {
-    {"principal", GW_WAIT_PRINCIPAL, until_principal}, {"admission", GW_WAIT_ADMISSION, until_admission},
-    {"throttle", GW_WAIT_THROTTLE, until_throttle},    {"upstream", GW_WAIT_UPSTREAM, until_upstream},
-    {"upload", GW_WAIT_UPSTREAM, until_upload},        {"backoff", GW_WAIT_BACKOFF, until_backoff},
-    {"answer", GW_WAIT_ANSWER, until_answer},          {"held answer", GW_WAIT_ANSWER, until_held_answer},
+    {"principal", GW_WAIT_PRINCIPAL, until_principal},
+    {"admission", GW_WAIT_ADMISSION, until_admission},
+    {"throttle", GW_WAIT_THROTTLE, until_throttle},
+    {"upstream", GW_WAIT_UPSTREAM, until_upstream},
+    {"upload", GW_WAIT_UPSTREAM, until_upload},
+    {"backoff", GW_WAIT_BACKOFF, until_backoff},
+    {"answer", GW_WAIT_ANSWER, until_answer},
+    {"held answer", GW_WAIT_ANSWER, until_held_answer},
 };
 
 static struct rig *begin(const struct state *s, int *ret_fd)
@@ -89,8 +96,8 @@ static struct rig *begin(const struct state *s, int *ret_fd)
     return r;
 }
 
-/* Every world but the one in force is gone, and the store holds nobody (a user's fetch goes on: it is shared
- * by all who ask, and has its own deadline). */
+/* Every world but the one in force is gone, and the store holds nobody (a user's fetch goes on: it
+ * is shared by all who ask, and has its own deadline). */
 static void nothing_is_left(struct rig *r, const struct state *s)
 {
     if (gw_worker_inflight(r->worker) != 0 || gw_snapshot_held(r->worker->reader) != 1 ||

@@ -1,10 +1,12 @@
-/* Addresses: the effective one, global lists, an API's lists, the bypass (gateway.md §3, operations.md §8.11). */
+/* Addresses: the effective one, global lists, an API's lists, the bypass (gateway.md §3,
+ * operations.md §8.11). */
 #include <stdio.h>
 
 #include "rig.h"
 
 #define ITEMS "/api/rest/demo/v1/items"
-#define TRUST "\"trust_x_forwarded_for\":true,\"xff_trusted_proxies\":[\"127.0.0.0/8\",\"10.0.0.0/8\"],"
+#define TRUST                                                                                      \
+    "\"trust_x_forwarded_for\":true,\"xff_trusted_proxies\":[\"127.0.0.0/8\",\"10.0.0.0/8\"],"
 
 RIG_SETUP(no_bypass, "LOCAL_HOST_IP_BYPASS=false")
 
@@ -19,32 +21,35 @@ struct row {
 static const struct row rows[] = {
     {"no lists", NULL, NULL, "", 200, NULL, NULL},
     {"blacklisted", "\"ip_blacklist\":[\"127.0.0.0/8\"]", NULL, "", 403, "SEC011", "ip; blacklist"},
-    {"not in the whitelist", "\"ip_whitelist\":[\"1.2.3.4\"]", NULL, "", 403, "SEC010", "ip; whitelist"},
+    {"not in the whitelist", "\"ip_whitelist\":[\"1.2.3.4\"]", NULL, "", 403, "SEC010",
+     "ip; whitelist"},
     {"in the whitelist", "\"ip_whitelist\":[\"127.0.0.1\"]", NULL, "", 200, NULL, NULL},
-    {"blacklist first", "\"ip_blacklist\":[\"127.0.0.1\"],\"ip_whitelist\":[\"127.0.0.1\"]", NULL, "", 403,
-     "SEC011", "ip; blacklist"},
+    {"blacklist first", "\"ip_blacklist\":[\"127.0.0.1\"],\"ip_whitelist\":[\"127.0.0.1\"]", NULL,
+     "", 403, "SEC011", "ip; blacklist"},
     {"forwarded from a trusted proxy", TRUST "\"ip_blacklist\":[\"1.2.3.4\"]", NULL,
      "X-Forwarded-For: 1.2.3.4\r\n", 403, "SEC011", "ip; blacklist"},
     {"from the right, over trusted hops", TRUST "\"ip_blacklist\":[\"1.2.3.4\"]", NULL,
      "X-Forwarded-For: 9.9.9.9, 1.2.3.4, 10.0.0.7\r\n", 403, "SEC011", "ip; blacklist"},
     {"a forged first entry does not count", TRUST "\"ip_blacklist\":[\"1.2.3.4\"]", NULL,
      "X-Forwarded-For: 1.2.3.4, 9.9.9.9\r\n", 200, NULL, NULL},
-    {"forwarded without trust", "\"ip_blacklist\":[\"1.2.3.4\"]", NULL, "X-Forwarded-For: 1.2.3.4\r\n", 200,
-     NULL, NULL},
+    {"forwarded without trust", "\"ip_blacklist\":[\"1.2.3.4\"]", NULL,
+     "X-Forwarded-For: 1.2.3.4\r\n", 200, NULL, NULL},
     {"an API's blacklist", NULL, "\"api_ip_blacklist\":[\"127.0.0.1\"],", "", 403, "API011",
      "api ip; blacklist"},
-    {"an API's empty whitelist admits nobody", NULL, "\"api_ip_mode\":\"whitelist\",\"api_ip_whitelist\":[],",
-     "", 403, "API010", "api ip; whitelist"}, /* vector 41 */
-    {"an API's whitelist", NULL, "\"api_ip_mode\":\"whitelist\",\"api_ip_whitelist\":[\"127.0.0.1\"],", "", 200,
-     NULL, NULL},
+    {"an API's empty whitelist admits nobody", NULL,
+     "\"api_ip_mode\":\"whitelist\",\"api_ip_whitelist\":[],", "", 403, "API010",
+     "api ip; whitelist"}, /* vector 41 */
+    {"an API's whitelist", NULL,
+     "\"api_ip_mode\":\"whitelist\",\"api_ip_whitelist\":[\"127.0.0.1\"],", "", 200, NULL, NULL},
     {"an API trusts on its own", "\"xff_trusted_proxies\":[\"127.0.0.1\"]",
-     "\"api_trust_x_forwarded_for\":true,\"api_ip_blacklist\":[\"1.2.3.4\"],", "X-Forwarded-For: 1.2.3.4\r\n",
-     403, "API011", "api ip; blacklist"},
+     "\"api_trust_x_forwarded_for\":true,\"api_ip_blacklist\":[\"1.2.3.4\"],",
+     "X-Forwarded-For: 1.2.3.4\r\n", 403, "API011", "api ip; blacklist"},
     {"an API distrusts on its own", TRUST "\"x\":0",
      "\"api_trust_x_forwarded_for\":false,\"api_ip_blacklist\":[\"1.2.3.4\"],",
      "X-Forwarded-For: 1.2.3.4\r\n", 200, NULL, NULL},
-    {"the API's lists come before its endpoints and tokens", NULL, "\"api_ip_blacklist\":[\"127.0.0.1\"],",
-     "Authorization: x\r\n", 403, "API011", "api ip; blacklist"},
+    {"the API's lists come before its endpoints and tokens", NULL,
+     "\"api_ip_blacklist\":[\"127.0.0.1\"],", "Authorization: x\r\n", 403, "API011",
+     "api ip; blacklist"},
 };
 
 static void publish(struct rig *r, const struct row *row)
@@ -76,7 +81,8 @@ static void lists_admit_and_refuse_by_the_effective_address(void **state)
         snprintf(text, sizeof text, "\"error_code\":\"%s\"", row->code != NULL ? row->code : "");
         if (r->status != row->status || (row->code != NULL && strstr(r->body, text) == NULL))
             fail_msg("%s\n%s", row->what, r->answer);
-        snprintf(text, sizeof text, "X-Doorman-Reason: %s\r\n", row->reason != NULL ? row->reason : "");
+        snprintf(text, sizeof text, "X-Doorman-Reason: %s\r\n",
+                 row->reason != NULL ? row->reason : "");
         assert_true(row->reason == NULL || rig_answered(r, text));
         rig_teardown(&own);
     }
@@ -88,7 +94,9 @@ static void a_global_refusal_names_its_status(void **state) /* vector 40 */
 
     rig_publish(r, "security_settings", "security_settings", "{\"ip_blacklist\":[\"127.0.0.1\"]}");
     assert_int_equal(rig_get(r, ITEMS, ""), 403);
-    assert_string_equal(r->body, "{\"status_code\":403,\"error_code\":\"SEC011\",\"error_message\":\"IP blocked\"}");
+    assert_string_equal(
+        r->body,
+        "{\"status_code\":403,\"error_code\":\"SEC011\",\"error_message\":\"IP blocked\"}");
     assert_int_equal(rig_count(r, GW_COUNT_IP_GLOBAL_BLACKLIST), 1);
 }
 

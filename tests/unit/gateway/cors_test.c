@@ -13,33 +13,81 @@ struct row {
 };
 
 static const struct row preflights[] = {
-    {"no lists: any origin", "", ITEMS, "Origin: https://x.test\r\n" ASKS,
+    {"no lists: any origin",
+     "",
+     ITEMS,
+     "Origin: https://x.test\r\n" ASKS,
      {"Access-Control-Allow-Origin: https://x.test\r\n", "Vary: Origin\r\n",
       "Access-Control-Allow-Methods: GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS\r\n"},
      {"Allow-Credentials", "Max-Age", "Expose"}},
-    {"any header is a star", "", ITEMS, "Origin: https://x.test\r\n" ASKS,
-     {"Access-Control-Allow-Headers: *\r\n"}, {NULL}},
-    {"a listed origin", LISTED, ITEMS, "Origin: https://a.test\r\n" ASKS,
-     {"Access-Control-Allow-Origin: https://a.test\r\n"}, {NULL}},
-    {"a subdomain", LISTED, ITEMS, "Origin: https://c.b.test\r\n" ASKS,
-     {"Access-Control-Allow-Origin: https://c.b.test\r\n"}, {NULL}},
-    {"the domain itself is no subdomain", LISTED, ITEMS, "Origin: https://b.test\r\n" ASKS,
-     {"Vary: Origin\r\n"}, {"Access-Control-Allow-Origin"}},
-    {"an unlisted origin", LISTED, ITEMS, "Origin: https://x.test\r\n" ASKS, {"Vary: Origin\r\n"},
+    {"any header is a star",
+     "",
+     ITEMS,
+     "Origin: https://x.test\r\n" ASKS,
+     {"Access-Control-Allow-Headers: *\r\n"},
+     {NULL}},
+    {"a listed origin",
+     LISTED,
+     ITEMS,
+     "Origin: https://a.test\r\n" ASKS,
+     {"Access-Control-Allow-Origin: https://a.test\r\n"},
+     {NULL}},
+    {"a subdomain",
+     LISTED,
+     ITEMS,
+     "Origin: https://c.b.test\r\n" ASKS,
+     {"Access-Control-Allow-Origin: https://c.b.test\r\n"},
+     {NULL}},
+    {"the domain itself is no subdomain",
+     LISTED,
+     ITEMS,
+     "Origin: https://b.test\r\n" ASKS,
+     {"Vary: Origin\r\n"},
      {"Access-Control-Allow-Origin"}},
-    {"an unlisted method", "\"api_cors_allow_methods\":[\"POST\"],", ITEMS, "Origin: https://x.test\r\n" ASKS,
-     {"Access-Control-Allow-Methods: POST, OPTIONS\r\n"}, {"Access-Control-Allow-Origin"}},
-    {"an unlisted header", "\"api_cors_allow_headers\":[\"X-Two\"],", ITEMS, "Origin: https://x.test\r\n" ASKS,
-     {"Access-Control-Allow-Headers: X-Two\r\n"}, {"Access-Control-Allow-Origin"}},
-    {"a listed header in any case", "\"api_cors_allow_headers\":[\"X-One\"],", ITEMS,
-     "Origin: https://x.test\r\n" ASKS, {"Access-Control-Allow-Origin: https://x.test\r\n"}, {NULL}},
-    {"credentials", "\"api_cors_allow_credentials\":true,", ITEMS, "Origin: https://x.test\r\n" ASKS,
-     {"Access-Control-Allow-Credentials: true\r\n", "Access-Control-Allow-Origin: https://x.test\r\n"}, {NULL}},
+    {"an unlisted origin",
+     LISTED,
+     ITEMS,
+     "Origin: https://x.test\r\n" ASKS,
+     {"Vary: Origin\r\n"},
+     {"Access-Control-Allow-Origin"}},
+    {"an unlisted method",
+     "\"api_cors_allow_methods\":[\"POST\"],",
+     ITEMS,
+     "Origin: https://x.test\r\n" ASKS,
+     {"Access-Control-Allow-Methods: POST, OPTIONS\r\n"},
+     {"Access-Control-Allow-Origin"}},
+    {"an unlisted header",
+     "\"api_cors_allow_headers\":[\"X-Two\"],",
+     ITEMS,
+     "Origin: https://x.test\r\n" ASKS,
+     {"Access-Control-Allow-Headers: X-Two\r\n"},
+     {"Access-Control-Allow-Origin"}},
+    {"a listed header in any case",
+     "\"api_cors_allow_headers\":[\"X-One\"],",
+     ITEMS,
+     "Origin: https://x.test\r\n" ASKS,
+     {"Access-Control-Allow-Origin: https://x.test\r\n"},
+     {NULL}},
+    {"credentials",
+     "\"api_cors_allow_credentials\":true,",
+     ITEMS,
+     "Origin: https://x.test\r\n" ASKS,
+     {"Access-Control-Allow-Credentials: true\r\n",
+      "Access-Control-Allow-Origin: https://x.test\r\n"},
+     {NULL}},
     {"no origin at all", "", ITEMS, ASKS, {NULL}, {"Access-Control-Allow-Origin", "Vary"}},
-    {"an unknown API", "", "/api/rest/none/v1/x", "Origin: https://x.test\r\n" ASKS, {NULL},
+    {"an unknown API",
+     "",
+     "/api/rest/none/v1/x",
+     "Origin: https://x.test\r\n" ASKS,
+     {NULL},
      {"Access-Control", "Vary"}},
-    {"an unknown endpoint", "", "/api/rest/demo/v1/none", "Origin: https://x.test\r\n" ASKS,
-     {"Access-Control-Allow-Origin: https://x.test\r\n"}, {NULL}},
+    {"an unknown endpoint",
+     "",
+     "/api/rest/demo/v1/none",
+     "Origin: https://x.test\r\n" ASKS,
+     {"Access-Control-Allow-Origin: https://x.test\r\n"},
+     {NULL}},
 };
 
 static void check_lines(struct rig *r, const struct row *row)
@@ -85,12 +133,18 @@ static void strict_preflights_know_the_endpoints(void **state)
 }
 
 static const struct row answers[] = {
-    {"an answer by origin alone", LISTED "\"api_cors_expose_headers\":[\"X-A\",\"X-B\"],", ITEMS,
+    {"an answer by origin alone",
+     LISTED "\"api_cors_expose_headers\":[\"X-A\",\"X-B\"],",
+     ITEMS,
      "Origin: https://a.test\r\n",
      {"Access-Control-Allow-Origin: https://a.test\r\n", "Vary: Origin\r\n",
       "Access-Control-Expose-Headers: X-A, X-B\r\n"},
      {"Allow-Methods", "Allow-Headers"}},
-    {"an unlisted origin", LISTED, ITEMS, "Origin: https://x.test\r\n", {"Vary: Origin\r\n"},
+    {"an unlisted origin",
+     LISTED,
+     ITEMS,
+     "Origin: https://x.test\r\n",
+     {"Vary: Origin\r\n"},
      {"Access-Control-Allow-Origin"}},
     {"no origin, a list", LISTED, ITEMS, "", {"Vary: Origin\r\n"}, {"Access-Control"}},
     {"no origin, no list", "", ITEMS, "", {NULL}, {"Access-Control", "Vary"}},
@@ -107,7 +161,8 @@ static void answers_and_refusals_carry_it_alike(void **state)
         assert_int_equal(rig_get_anonymous(r, answers[i].target, answers[i].fields), 401);
         check_lines(r, &answers[i]);
     }
-    assert_int_equal(rig_get_anonymous(r, "/api/rest/demo/v1/nope", "Origin: https://a.test\r\n"), 404);
+    assert_int_equal(rig_get_anonymous(r, "/api/rest/demo/v1/nope", "Origin: https://a.test\r\n"),
+                     404);
     assert_true(rig_answered(r, "Access-Control-Allow-Origin: https://a.test\r\n"));
 }
 
@@ -116,9 +171,10 @@ static void ours_replace_the_upstreams(void **state)
     struct rig *r = *state;
 
     rig_one_server(r, "\"api_allowed_headers\":[\"*\"],");
-    rig_script(r, 0,
-               "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: https://evil.test\r\nVary: Accept\r\n"
-               "Content-Length: 0\r\n\r\n");
+    rig_script(
+        r, 0,
+        "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: https://evil.test\r\nVary: Accept\r\n"
+        "Content-Length: 0\r\n\r\n");
     assert_int_equal(rig_get(r, ITEMS, "Origin: https://x.test\r\n"), 200);
     assert_true(rig_answered(r, "Access-Control-Allow-Origin: https://x.test\r\n"));
     assert_false(rig_answered(r, "evil"));

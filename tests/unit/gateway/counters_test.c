@@ -12,7 +12,8 @@ static void limits_are_asked_in_contract_order(void **state)
 {
     const struct dm_policy_user u = {
         .rate = {.enabled = true, .limit = 60, .window_seconds = 60},
-        .throttle = {.enabled = true, .limit = 10, .queue = 20, .window_seconds = 1, .wait = 500 * DM_MS},
+        .throttle =
+            {.enabled = true, .limit = 10, .queue = 20, .window_seconds = 1, .wait = 500 * DM_MS},
         .bandwidth = {.enabled = true, .limit = 1000, .window_seconds = 86400},
     };
     struct dm_counter_ask asks[DM_COUNTERS_MAX];
@@ -39,7 +40,8 @@ static void a_user_without_limits_is_asked_nothing(void **state)
 
 static void a_throttle_without_a_wait_never_passes_the_cap(void **state)
 {
-    const struct dm_policy_user u = {.throttle = {.enabled = true, .limit = 1, .queue = 5, .window_seconds = 1}};
+    const struct dm_policy_user u = {
+        .throttle = {.enabled = true, .limit = 1, .queue = 5, .window_seconds = 1}};
     struct dm_counter_ask asks[DM_COUNTERS_MAX];
 
     (void)state;
@@ -50,7 +52,8 @@ static void a_throttle_without_a_wait_never_passes_the_cap(void **state)
 static void the_delay_grows_call_by_call(void **state)
 {
     const struct dm_policy_user u = {
-        .throttle = {.enabled = true, .limit = 2, .queue = 9, .window_seconds = 1, .wait = 500 * DM_MS}};
+        .throttle = {
+            .enabled = true, .limit = 2, .queue = 9, .window_seconds = 1, .wait = 500 * DM_MS}};
     struct dm_counter_ask asks[DM_COUNTERS_MAX];
     const size_t n = gw_counters_of(&u, 0, 30 * DM_SEC, asks);
     static const dm_time delays[] = {0, 0, 500 * DM_MS, 1000 * DM_MS, 1500 * DM_MS};
@@ -64,7 +67,8 @@ static void the_delay_grows_call_by_call(void **state)
 
 static void a_length_past_int64_does_not_turn_negative(void **state)
 {
-    const struct dm_policy_user u = {.bandwidth = {.enabled = true, .limit = 1, .window_seconds = 1}};
+    const struct dm_policy_user u = {
+        .bandwidth = {.enabled = true, .limit = 1, .window_seconds = 1}};
     struct dm_counter_ask asks[DM_COUNTERS_MAX];
 
     (void)state;

@@ -1,4 +1,5 @@
-/* Paths of our own: /api/status, redirects, and a gateway that has no policy yet (gateway.md §1.1, §23). */
+/* Paths of our own: /api/status, redirects, and a gateway that has no policy yet (gateway.md §1.1,
+ * §23). */
 #include <stdio.h>
 
 #include "rig.h"
@@ -13,8 +14,10 @@ static void status_needs_a_token_and_the_permission(void **state)
     assert_non_null(strstr(r->body, "\"error_code\":\"GTW013\",\"error_message\":\"Forbidden\""));
     rig_publish(r, "role", "user", "{\"role_name\":\"user\",\"manage_gateway\":true}");
     assert_int_equal(rig_get(r, "/api/status", ""), 200);
-    assert_non_null(strstr(r->body, "{\"status\":\"ok\",\"uptime_seconds\":0,\"memory_usage_mb\":"));
-    assert_non_null(strstr(r->body, "\"mode\":\"memory\",\"mongodb\":\"memory\",\"redis\":\"memory\""));
+    assert_non_null(
+        strstr(r->body, "{\"status\":\"ok\",\"uptime_seconds\":0,\"memory_usage_mb\":"));
+    assert_non_null(
+        strstr(r->body, "\"mode\":\"memory\",\"mongodb\":\"memory\",\"redis\":\"memory\""));
     assert_non_null(strstr(r->body, "\"active_connections\":1,\"uptime\":\"0m 0s\"}"));
     rig_revoke(r, "bob", "");
     assert_int_equal(rig_get(r, "/api/status", ""), 401);
@@ -53,9 +56,10 @@ static void another_method_is_405(void **state)
 static void a_slash_too_many_or_too_few_is_redirected(void **state)
 {
     struct rig *r = *state;
-    static const char *const rows[][2] = {
-        {"/api/health/", "/api/health"}, {"/api/status/?a=1", "/api/status?a=1"}, {"/api/rest", "/api/rest/"},
-        {"/api/graphql", "/api/graphql/"}};
+    static const char *const rows[][2] = {{"/api/health/", "/api/health"},
+                                          {"/api/status/?a=1", "/api/status?a=1"},
+                                          {"/api/rest", "/api/rest/"},
+                                          {"/api/graphql", "/api/graphql/"}};
 
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
         char line[128];
@@ -72,10 +76,17 @@ static void ownership_of_paths(void **state)
         const char *path;
         bool ours;
     } rows[] = {
-        {"/api/rest/demo/v1/items", true}, {"/api/status", true},    {"/api", true},
-        {"/api/nope", true},               {"/api/v1/agents", false}, {"/api/v1", false},
-        {"/api/v10", true},                {"/api/caches", false},   {"/apis", false},
-        {"/platform/api", false},          {"/", false},
+        {"/api/rest/demo/v1/items", true},
+        {"/api/status", true},
+        {"/api", true},
+        {"/api/nope", true},
+        {"/api/v1/agents", false},
+        {"/api/v1", false},
+        {"/api/v10", true},
+        {"/api/caches", false},
+        {"/apis", false},
+        {"/platform/api", false},
+        {"/", false},
     };
 
     (void)state;

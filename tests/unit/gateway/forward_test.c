@@ -1,4 +1,5 @@
-/* Which server a call goes to, how its body goes up, and what is told when that fails (gateway.md §12-§14). */
+/* Which server a call goes to, how its body goes up, and what is told when that fails (gateway.md
+ * §12-§14). */
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -41,8 +42,8 @@ static void a_client_key_routes(void **state) /* vector 14 */
     struct rig *r = *state;
     char json[256];
 
-    snprintf(json, sizeof json, "{\"client_key\":\"k\",\"routing_servers\":[\"http://127.0.0.1:%u\"]}",
-             r->up[2].port);
+    snprintf(json, sizeof json,
+             "{\"client_key\":\"k\",\"routing_servers\":[\"http://127.0.0.1:%u\"]}", r->up[2].port);
     rig_publish(r, "routing", "k", json);
     assert_int_equal(rig_get(r, ITEMS, "client-key: k\r\n"), 200);
     assert_int_equal(r->up[2].n_requests, 1);
@@ -56,7 +57,8 @@ static void an_endpoints_servers_beat_the_apis(void **state)
     char json[512];
 
     snprintf(json, sizeof json,
-             "{\"endpoint_id\":\"e2\",\"api_id\":\"a1\",\"endpoint_method\":\"GET\",\"endpoint_uri\":\"/items/{id}\","
+             "{\"endpoint_id\":\"e2\",\"api_id\":\"a1\",\"endpoint_method\":\"GET\",\"endpoint_"
+             "uri\":\"/items/{id}\","
              "\"endpoint_servers\":[\"http://127.0.0.1:%u/base/\"]}",
              r->up[2].port);
     rig_publish(r, "endpoint", "e2", json);
@@ -82,7 +84,8 @@ static void a_body_goes_up_byte_for_byte(void **state) /* vector 56 */
 {
     struct rig *r = *state;
 
-    assert_int_equal(rig_call(r, "POST", ITEMS, "Content-Type: application/json\r\n", "{not json"), 200);
+    assert_int_equal(rig_call(r, "POST", ITEMS, "Content-Type: application/json\r\n", "{not json"),
+                     200);
     assert_true(rig_has(rig_seen(r, 0), "\r\nContent-Length: 9\r\n"));
     assert_true(rig_has(rig_seen(r, 0), "\r\n\r\n{not json"));
 }
@@ -105,10 +108,12 @@ static void a_chunked_body_and_its_trailers_go_up(void **state)
     struct rig *r = *state;
 
     rig_api(r, ALLOW("\"x-sum\""));
-    assert_int_equal(rig_call(r, "POST", ITEMS,
-                              "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\nX-Other: 6\r\n",
-                              NULL),
-                     200);
+    assert_int_equal(
+        rig_call(r, "POST", ITEMS,
+                 "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: "
+                 "5\r\nX-Other: 6\r\n",
+                 NULL),
+        200);
     assert_true(rig_has(rig_seen(r, 0), "\r\nTransfer-Encoding: chunked\r\n"));
     assert_true(rig_has(rig_seen(r, 0), "X-Sum: 5\r\n"));
     assert_false(rig_has(rig_seen(r, 0), "X-Other"));
@@ -119,8 +124,9 @@ static void a_body_over_the_limit_touches_no_upstream(void **state) /* vector 15
     struct rig *r = *state;
 
     assert_int_equal(rig_call(r, "POST", ITEMS, "Content-Length: 1048577\r\n", NULL), 413);
-    assert_non_null(strstr(r->body, "\"error_code\":\"REQ001\",\"error_message\":\"Request entity too large "
-                                    "(max: 1048576 bytes)\""));
+    assert_non_null(strstr(r->body,
+                           "\"error_code\":\"REQ001\",\"error_message\":\"Request entity too large "
+                           "(max: 1048576 bytes)\""));
     assert_true(rig_answered(r, "Connection: close\r\n"));
     assert_int_equal(r->up[0].n_requests, 0);
     assert_int_equal(rig_count(r, GW_COUNT_BODY_REST), 1);
@@ -133,11 +139,14 @@ static void a_chunked_body_over_the_limit_ends_the_call(void **state)
     struct rig *r = *state;
 
     assert_int_equal(rig_call(r, "POST", ITEMS,
-                              "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n", NULL),
+                              "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n",
+                              NULL),
                      413);
     assert_int_equal(r->up[0].n_requests, 0); /* it never saw the end */
     rig_until(r, r->up[0].conns[0].fd < 0);   /* and its connection is gone */
-    assert_int_equal(rig_call(r, "POST", ITEMS, "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n", NULL), 200);
+    assert_int_equal(
+        rig_call(r, "POST", ITEMS, "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n", NULL),
+        200);
 }
 
 /* --- failure --- */
@@ -149,7 +158,8 @@ static void an_absent_upstream_is_502(void **state) /* vector 17 */
     rig_one_server(r, "");
     rig_close_upstream(r, 0);
     assert_int_equal(rig_get(r, ITEMS, ""), 502);
-    assert_non_null(strstr(r->body, "\"error_code\":\"GTW006\",\"error_message\":\"Upstream unreachable\""));
+    assert_non_null(
+        strstr(r->body, "\"error_code\":\"GTW006\",\"error_message\":\"Upstream unreachable\""));
     assert_true(rig_answered(r, "X-Doorman-Reason: upstream; unreachable\r\n"));
 }
 
@@ -181,7 +191,8 @@ static void a_silent_upstream_is_504(void **state) /* vector 18 */
     rig_receive(r, fd);
     assert_true(rig_complete(r));
     assert_int_equal(r->status, 504);
-    assert_non_null(strstr(r->body, "\"error_code\":\"GTW010\",\"error_message\":\"Gateway timeout\""));
+    assert_non_null(
+        strstr(r->body, "\"error_code\":\"GTW010\",\"error_message\":\"Gateway timeout\""));
     close(fd);
     rig_settle(r);
 }
@@ -231,7 +242,8 @@ static void five_failures_open_the_circuit(void **state) /* vector 20 */
     for (int i = 0; i < 5; i++)
         assert_int_equal(rig_get(r, ITEMS, ""), 500);
     assert_int_equal(rig_get(r, ITEMS, ""), 503);
-    assert_non_null(strstr(r->body, "\"error_code\":\"GTW999\",\"error_message\":\"Upstream circuit open\""));
+    assert_non_null(
+        strstr(r->body, "\"error_code\":\"GTW999\",\"error_message\":\"Upstream circuit open\""));
     assert_true(rig_answered(r, "Retry-After: 30\r\n"));
     assert_int_equal(r->up[0].n_requests, 5);
     rig_pass(r, 30 * DM_SEC);

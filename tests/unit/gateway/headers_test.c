@@ -1,4 +1,5 @@
-/* Which fields pass, both ways (R15, gateway.md §13.1, §15), and what the upstream is told of the caller. */
+/* Which fields pass, both ways (R15, gateway.md §13.1, §15), and what the upstream is told of the
+ * caller. */
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,8 +32,13 @@ static void a_client_cannot_say_who_it_is(void **state)
 {
     struct rig *r = *state;
 
-    rig_api(r, "\"api_allowed_headers\":[\"*\",\"x-doorman-user\",\"x-user-email\",\"x-forwarded-for\"],");
-    assert_int_equal(rig_get(r, ITEMS, "X-Doorman-User: eve\r\nX-User-Email: eve\r\nX-Forwarded-For: 6.6.6.6\r\n"), 200);
+    rig_api(
+        r,
+        "\"api_allowed_headers\":[\"*\",\"x-doorman-user\",\"x-user-email\",\"x-forwarded-for\"],");
+    assert_int_equal(
+        rig_get(r, ITEMS,
+                "X-Doorman-User: eve\r\nX-User-Email: eve\r\nX-Forwarded-For: 6.6.6.6\r\n"),
+        200);
     assert_false(rig_has(rig_seen(r, 0), "eve"));
     assert_false(rig_has(rig_seen(r, 0), "6.6.6.6"));
 }
@@ -76,13 +82,15 @@ static const struct header_row upward[] = {
     {ALLOW("\"*\""), "Cookie: a=b\r\n", NULL},
     {ALLOW("\"cookie\""), "Cookie: a=b; csrf_token=c;d=e\r\n", "\r\nCookie: a=b; d=e\r\n"},
     {ALLOW("\"cookie\""), "Cookie: refresh_token_cookie=c\r\n", NULL},
-    {ALLOW("\"authorization\""), "", "Authorization"}, /* see below: the credential itself never passes */
+    {ALLOW("\"authorization\""), "",
+     "Authorization"}, /* see below: the credential itself never passes */
     {ALLOW("\"*\""), "Proxy-Authorization: x\r\n", NULL},
     {ALLOW("\"x-hop\""), "Connection: x-hop\r\nX-Hop: 1\r\n", NULL},
     {ALLOW("\"te\",\"keep-alive\""), "Keep-Alive: 5\r\n", NULL},
     {ALLOW("\"x-token\"") "\"api_authorization_field_swap\":\"X-Token\",", "X-Token: Basic zz\r\n",
      "\r\nX-Token: Basic zz\r\nAuthorization: Basic zz\r\n"},
-    {"\"api_authorization_field_swap\":\"X-Token\",", "X-Token: Basic zz\r\n", NULL}, /* not allowed up */
+    {"\"api_authorization_field_swap\":\"X-Token\",", "X-Token: Basic zz\r\n",
+     NULL}, /* not allowed up */
     {ALLOW("\"x-token\"") "\"api_authorization_field_swap\":\"X-Token\",", "", "Authorization"},
 };
 
@@ -103,7 +111,9 @@ static void fields_go_up_by_the_rule(void **state)
             good = rig_has(seen, row->seen);
         else { /* not a word of it: neither name nor value */
             char name[64];
-            snprintf(name, sizeof name, "%.*s", (int)strcspn(strrchr(row->sent, ':') == NULL ? row->sent : row->sent, ":"), row->sent);
+            snprintf(name, sizeof name, "%.*s",
+                     (int)strcspn(strrchr(row->sent, ':') == NULL ? row->sent : row->sent, ":"),
+                     row->sent);
             good = !rig_has(seen, name) && !rig_has(seen, "X-Hop");
         }
         if (!good)
@@ -117,7 +127,8 @@ static void with_a_cookie_the_header_is_the_clients_own(void **state)
     char fields[4096];
 
     rig_one_server(r, ALLOW("\"authorization\",\"cookie\""));
-    snprintf(fields, sizeof fields, "Cookie: access_token_cookie=%s; own=1\r\nAuthorization: Basic aa\r\n",
+    snprintf(fields, sizeof fields,
+             "Cookie: access_token_cookie=%s; own=1\r\nAuthorization: Basic aa\r\n",
              rig_token(r, "bob", ""));
     assert_int_equal(rig_get_anonymous(r, ITEMS, fields), 200);
     assert_true(rig_has(rig_seen(r, 0), "\r\nCookie: own=1\r\n"));
@@ -180,8 +191,11 @@ static void fields_come_down_by_the_rule(void **state)
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
         char answer[512], line[256];
         rig_one_server(r, rows[i].allowed);
-        snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\n%s\r\nContent-Length: 0\r\n\r\n", rows[i].sent);
-        snprintf(line, sizeof line, "\r\n%s\r\n", strrchr(rows[i].sent, '\n') == NULL ? rows[i].sent : strrchr(rows[i].sent, '\n') + 1);
+        snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\n%s\r\nContent-Length: 0\r\n\r\n",
+                 rows[i].sent);
+        snprintf(line, sizeof line, "\r\n%s\r\n",
+                 strrchr(rows[i].sent, '\n') == NULL ? rows[i].sent
+                                                     : strrchr(rows[i].sent, '\n') + 1);
         r->up[0].n_script = r->up[0].answered = 0;
         rig_script(r, 0, answer);
         assert_int_equal(rig_get(r, ITEMS, ""), 200);

@@ -1,4 +1,5 @@
-/* Identity and admission: tokens, revocation, rate, throttle, bandwidth, and the store that does not answer. */
+/* Identity and admission: tokens, revocation, rate, throttle, bandwidth, and the store that does
+ * not answer. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -26,7 +27,8 @@ static void a_token_comes_by_bearer_bare_or_cookie(void **state)
     struct rig *r = *state;
     char field[4096];
     const char *const forms[] = {"Authorization: Bearer %s\r\n", "authorization: bearer %s\r\n",
-                                 "Authorization: %s\r\n", "Cookie: a=b; access_token_cookie=%s\r\n"};
+                                 "Authorization: %s\r\n",
+                                 "Cookie: a=b; access_token_cookie=%s\r\n"};
 
     for (size_t i = 0; i < DM_COUNT_OF(forms); i++) {
 #pragma GCC diagnostic push
@@ -83,7 +85,8 @@ static void a_token_expires(void **state)
     assert_int_equal(rig_get(r, ITEMS, ""), 200);
     rig_pass(r, DM_SEC);
     assert_int_equal(rig_get(r, ITEMS, ""), 401);
-    assert_non_null(strstr(r->body, "{\"error_code\":\"Unauthorized\",\"error_message\":\"Unauthorized\"}"));
+    assert_non_null(
+        strstr(r->body, "{\"error_code\":\"Unauthorized\",\"error_message\":\"Unauthorized\"}"));
 }
 
 static void a_token_of_nobody_is_refused(void **state)
@@ -140,14 +143,19 @@ static void the_call_over_the_rate_is_refused(void **state)
 {
     struct rig *r = *state;
 
-    rig_user(r, "bob", "\"rate_limit_enabled\":true,\"rate_limit_duration\":1,\"rate_limit_duration_type\":\"minute\",");
+    rig_user(r, "bob",
+             "\"rate_limit_enabled\":true,\"rate_limit_duration\":1,\"rate_limit_duration_type\":"
+             "\"minute\",");
     assert_int_equal(rig_get(r, ITEMS, ""), 200);
     assert_int_equal(rig_get(r, ITEMS, ""), 429);
     assert_non_null(strstr(r->body, "\"error_code\":\"Rate limit exceeded\""));
     assert_true(rig_answered(r, "X-Doorman-Reason: rate limit; user\r\n"));
     assert_true(rig_answered(r, "Retry-After: 40\r\n")); /* 1700000000 is second 20 of its minute */
-    assert_true(rig_answered(r, "RateLimit-Limit: 1\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 40\r\n"));
-    assert_true(rig_answered(r, "X-RateLimit-Limit: 1\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 1700000040\r\n"));
+    assert_true(
+        rig_answered(r, "RateLimit-Limit: 1\r\nRateLimit-Remaining: 0\r\nRateLimit-Reset: 40\r\n"));
+    assert_true(rig_answered(
+        r,
+        "X-RateLimit-Limit: 1\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 1700000040\r\n"));
     assert_int_equal(rig_count(r, GW_COUNT_LIMITED_RATE), 1);
     assert_int_equal(rig_count(r, GW_COUNT_LIMIT_CHECK), 2);
     rig_pass(r, 40 * DM_SEC);
@@ -158,7 +166,9 @@ static void refused_calls_are_not_counted(void **state) /* vector 50 */
 {
     struct rig *r = *state;
 
-    rig_user(r, "bob", "\"rate_limit_enabled\":true,\"rate_limit_duration\":2,\"rate_limit_duration_type\":\"minute\",");
+    rig_user(r, "bob",
+             "\"rate_limit_enabled\":true,\"rate_limit_duration\":2,\"rate_limit_duration_type\":"
+             "\"minute\",");
     assert_int_equal(rig_get(r, ITEMS, ""), 200);
     rig_api(r, "\"api_allowed_roles\":[\"ops\"],");
     for (int i = 0; i < 5; i++)
@@ -168,9 +178,10 @@ static void refused_calls_are_not_counted(void **state) /* vector 50 */
     assert_int_equal(rig_get(r, ITEMS, ""), 429);
 }
 
-#define THROTTLED \
-    "\"throttle_enabled\":true,\"throttle_duration\":1,\"throttle_duration_type\":\"second\"," \
-    "\"throttle_queue_limit\":3,\"throttle_wait_duration\":1,\"throttle_wait_duration_type\":\"second\","
+#define THROTTLED                                                                                  \
+    "\"throttle_enabled\":true,\"throttle_duration\":1,\"throttle_duration_type\":\"second\","     \
+    "\"throttle_queue_limit\":3,\"throttle_wait_duration\":1,\"throttle_wait_duration_type\":"     \
+    "\"second\","
 
 /* Sends without waiting for the answer, on a connection of its own. */
 static int send_call(struct rig *r)
@@ -178,7 +189,8 @@ static int send_call(struct rig *r)
     char request[4096];
     const int fd = rig_connect(r);
 
-    snprintf(request, sizeof request, "GET " ITEMS " HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\n\r\n",
+    snprintf(request, sizeof request,
+             "GET " ITEMS " HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\n\r\n",
              rig_token(r, "bob", ""));
     rig_send(r, fd, request, strlen(request));
     rig_settle(r);
@@ -230,7 +242,9 @@ static void bandwidth_counts_real_bytes_and_then_refuses(void **state) /* vector
 {
     struct rig *r = *state;
 
-    rig_user(r, "bob", "\"bandwidth_limit_enabled\":true,\"bandwidth_limit_bytes\":1,\"bandwidth_limit_window\":\"day\",");
+    rig_user(r, "bob",
+             "\"bandwidth_limit_enabled\":true,\"bandwidth_limit_bytes\":1,\"bandwidth_limit_"
+             "window\":\"day\",");
     assert_int_equal(rig_get(r, ITEMS, ""), 200);
     assert_true(r->live.bandwidth >= (int64_t)r->answer_len);
     assert_int_equal(rig_get(r, ITEMS, ""), 429);

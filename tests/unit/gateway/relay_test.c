@@ -1,4 +1,5 @@
-/* How the upstream's answer comes down: as it is, as it comes, and in an envelope where the API asks (R1, §2.4). */
+/* How the upstream's answer comes down: as it is, as it comes, and in an envelope where the API
+ * asks (R1, §2.4). */
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,13 +18,14 @@ static void an_answer_passes_as_it_is(void **state) /* vectors 16, 46, 47, 26 */
         const char *answer, *status_line, *body, *type;
         int status;
     } rows[] = {
-        {"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\ngone", "", "gone",
-         "Content-Type: text/plain\r\n", 404},
-        {"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nboom", "", "boom",
-         "Content-Type: text/plain\r\n", 500},
+        {"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\ngone", "",
+         "gone", "Content-Type: text/plain\r\n", 404},
+        {"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nboom", "",
+         "boom", "Content-Type: text/plain\r\n", 500},
         {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", "", "Content-Length: 0\r\n", 200},
         {"HTTP/1.1 204 No Content\r\n\r\n", "", "", "", 204},
-        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n[{\"id\":1,\"name\":\"x\"}]\n",
+        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+         "22\r\n\r\n[{\"id\":1,\"name\":\"x\"}]\n",
          "", "[{\"id\":1,\"name\":\"x\"}]\n", "Content-Type: application/json\r\n", 200},
         {"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", "", "",
          "Location: /elsewhere\r\n", 302},
@@ -54,7 +56,9 @@ static void head_reaches_the_upstream_as_head(void **state) /* vector 27 */
 static void events_arrive_as_they_are_sent(void **state)
 {
     struct rig *r = *state;
-    const int fd = rig_begin(r, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+    const int fd = rig_begin(
+        r,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
 
     assert_true(rig_answered(r, "Content-Type: text/event-stream\r\n"));
     assert_null(strstr(r->answer, "data: 1"));
@@ -76,7 +80,9 @@ static void trailers_come_down(void **state)
     struct rig *r = *state;
 
     rig_api(r, ALLOW("\"x-sum\""));
-    rig_script(r, 0, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-Sum: 2\r\nX-Other: 3\r\n\r\n");
+    rig_script(r, 0,
+               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-Sum: "
+               "2\r\nX-Other: 3\r\n\r\n");
     assert_int_equal(rig_get(r, ITEMS, ""), 200);
     assert_non_null(strstr(r->body, "0\r\nX-Sum: 2\r\n\r\n"));
     assert_null(strstr(r->body, "X-Other"));
@@ -96,7 +102,8 @@ static void early_hints_pass(void **state)
 static void a_broken_answer_is_visibly_cut(void **state)
 {
     struct rig *r = *state;
-    const int fd = rig_begin(r, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    const int fd =
+        rig_begin(r, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
 
     assert_non_null(strstr(r->answer, "abc"));
     rig_hang_up(r, 0);
@@ -137,7 +144,8 @@ static void a_slow_client_slows_the_upstream(void **state)
             if (n <= 0 && gw_worker_inflight(r->worker) == 0)
                 break;
     }
-    assert_true(got + (r->answer_len - (size_t)(strstr(r->answer, "\r\n\r\n") + 4 - r->answer)) >= 33554432);
+    assert_true(got + (r->answer_len - (size_t)(strstr(r->answer, "\r\n\r\n") + 4 - r->answer)) >=
+                33554432);
     close(fd);
     rig_settle(r);
 }
@@ -150,14 +158,18 @@ static void an_envelope_wraps_json_only(void **state) /* vector 42, §2.4 */
     static const struct {
         const char *answer, *body;
     } rows[] = {
-        {"HTTP/1.1 201 Made\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}",
+        {"HTTP/1.1 201 Made\r\nContent-Type: application/json\r\nContent-Length: "
+         "7\r\n\r\n{\"a\":1}",
          "{\"status_code\":201,\"response\":{\"a\":1}}"},
-        {"HTTP/1.1 200 OK\r\nContent-Type: application/x+json; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+        {"HTTP/1.1 200 OK\r\nContent-Type: application/x+json; charset=utf-8\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n"
          "3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n",
          "{\"status_code\":200,\"response\":[1,2]}"},
-        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"access_token\":\"t\"} ",
+        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+         "20\r\n\r\n{\"access_token\":\"t\"} ",
          "{\"status_code\":200,\"response\":{\"access_token\":\"t\"},\"access_token\":\"t\"}"},
-        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{x}", "{x}"},
+        {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{x}",
+         "{x}"},
         {"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi", "hi"},
     };
 
@@ -169,7 +181,9 @@ static void an_envelope_wraps_json_only(void **state) /* vector 42, §2.4 */
         assert_string_equal(r->body, rows[i].body);
     }
     assert_int_equal(rig_get_anonymous(r, ITEMS, ""), 401);
-    assert_string_equal(r->body, "{\"status_code\":401,\"error_code\":\"Unauthorized\",\"error_message\":\"Unauthorized\"}");
+    assert_string_equal(
+        r->body,
+        "{\"status_code\":401,\"error_code\":\"Unauthorized\",\"error_message\":\"Unauthorized\"}");
 }
 
 static void a_wrapped_answer_that_breaks_is_502(void **state)
@@ -177,7 +191,8 @@ static void a_wrapped_answer_that_breaks_is_502(void **state)
     struct rig *r = *state;
 
     rig_one_server(r, "\"api_strict_envelope\":true,");
-    const int fd = rig_begin(r, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n[1");
+    const int fd = rig_begin(
+        r, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n[1");
     assert_int_equal(r->answer_len, 0);
     rig_hang_up(r, 0);
     rig_settle(r);
@@ -195,7 +210,9 @@ static void an_answer_too_large_to_wrap_is_502(void **state)
     struct rig *r = *state;
 
     rig_one_server(r, "\"api_strict_envelope\":true,");
-    rig_script(r, 0, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n[1,2,3,4,5");
+    rig_script(r, 0,
+               "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+               "10\r\n\r\n[1,2,3,4,5");
     assert_int_equal(rig_get(r, ITEMS, ""), 502);
     assert_true(rig_answered(r, "X-Doorman-Reason: upstream; answer\r\n"));
 }

@@ -64,7 +64,8 @@ static void a_post_is_repeated_with_consent(void **state)
     rig_script(r, 0, RIG_OK);
     const int fd = rig_connect(r);
     snprintf(request, sizeof request,
-             "POST " ITEMS " HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\nContent-Length: 4\r\n\r\nbody",
+             "POST " ITEMS
+             " HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\nContent-Length: 4\r\n\r\nbody",
              rig_token(r, "bob", ""));
     rig_send(r, fd, request, strlen(request));
     rig_settle(r);
@@ -82,7 +83,8 @@ static void a_post_is_repeated_with_consent(void **state)
 
 /* --- the rule alone --- */
 
-static const struct gw_retry_rule safe = {.attempts = 3, .repeatable = true, .base = DM_SEC, .cap = 3 * DM_SEC};
+static const struct gw_retry_rule safe = {
+    .attempts = 3, .repeatable = true, .base = DM_SEC, .cap = 3 * DM_SEC};
 static const struct gw_retry_rule unsafe = {.attempts = 3, .repeatable = false};
 
 static void what_may_be_tried_again(void **state)
@@ -109,7 +111,11 @@ static void what_may_be_tried_again(void **state)
         {"write", &safe, 1, {.end = DM_HTTP_WRITE_TIMEOUT, .sent_any = true}, true},
         {"budget", &safe, 1, {.end = DM_HTTP_TOTAL_TIMEOUT, .sent_any = true}, false},
         {"no HTTP", &safe, 1, {.end = DM_HTTP_BROKEN, .sent_any = true}, false},
-        {"streamed", &safe, 1, {.end = DM_HTTP_UNREACHABLE, .sent_any = true, .body_gone = true}, false},
+        {"streamed",
+         &safe,
+         1,
+         {.end = DM_HTTP_UNREACHABLE, .sent_any = true, .body_gone = true},
+         false},
         {"POST sent", &unsafe, 1, {.end = DM_HTTP_UNREACHABLE, .sent_any = true}, false},
         {"POST answered", &unsafe, 1, {.answered = true, .status = 503, .sent_any = true}, false},
         {"POST never left", &unsafe, 1, {.end = DM_HTTP_UNREACHABLE}, true},
@@ -123,7 +129,9 @@ static void what_may_be_tried_again(void **state)
 
 static void the_smaller_count_wins(void **state)
 {
-    struct dm_settings s = {.retry_enabled = true, .retry_max_attempts = 3, .retry_backoff = 2.0,
+    struct dm_settings s = {.retry_enabled = true,
+                            .retry_max_attempts = 3,
+                            .retry_backoff = 2.0,
                             .http_retry_base_delay = DM_SEC};
     struct dm_policy_api api = {.retries = 2};
 
@@ -139,7 +147,8 @@ static void the_smaller_count_wins(void **state)
 static void consent_comes_by_method_field_or_protocol(void **state)
 {
     const struct dm_settings s = {.retry_enabled = true, .retry_max_attempts = 3};
-    const struct dm_policy_api plain = {.retries = 1}, consenting = {.retries = 1, .retry_non_idempotent = true},
+    const struct dm_policy_api plain = {.retries = 1},
+                               consenting = {.retries = 1, .retry_non_idempotent = true},
                                none = {.retries = 0};
 
     (void)state;

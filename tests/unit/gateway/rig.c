@@ -94,7 +94,8 @@ void rig_hold(struct rig *r, bool admit, bool objects)
 
 void rig_release(struct rig *r, enum dm_admit_verdict verdict)
 {
-    const struct dm_admit_answer a = {.verdict = verdict, .now_wall = dm_clock_wall(&r->clock.clock)};
+    const struct dm_admit_answer a = {.verdict = verdict,
+                                      .now_wall = dm_clock_wall(&r->clock.clock)};
     struct dm_live_wait *w = DM_TAKE(r->live.wait);
 
     assert_non_null(w);
@@ -146,7 +147,8 @@ static size_t message_length(const char *in, size_t len)
         sscanf(length + 16, "%llu", &body);
     else if (memmem(in, head, "chunked", 7) != NULL) {
         const size_t last = find(in + end, len - end, "\r\n0\r\n");
-        const size_t stop = last == SIZE_MAX ? SIZE_MAX : find(in + end + last, len - end - last, "\r\n\r\n");
+        const size_t stop =
+            last == SIZE_MAX ? SIZE_MAX : find(in + end + last, len - end - last, "\r\n\r\n");
         return stop == SIZE_MAX ? 0 : end + last + stop + 4;
     }
     return head + body <= len ? head + (size_t)body : 0;
@@ -201,7 +203,8 @@ static bool run_conn(struct rig_upstream *u, struct rig_conn *c)
 static bool run_upstream(struct rig_upstream *u)
 {
     bool busy = false;
-    const int fd = u->listener < 0 ? -1 : accept4(u->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        u->listener < 0 ? -1 : accept4(u->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     for (size_t i = 0; i < RIG_CONNS; i++) {
         if (fd >= 0 && !busy && u->conns[i].fd < 0) {
@@ -278,7 +281,8 @@ void rig_turn(struct rig *r)
 
 void rig_settle(struct rig *r)
 {
-    for (int quiet = 0; quiet < 20; quiet++) /* loopback delivers at once; some turns pass work on */
+    for (int quiet = 0; quiet < 20;
+         quiet++) /* loopback delivers at once; some turns pass work on */
         if (turn(r))
             quiet = 0;
 }
@@ -348,8 +352,9 @@ void rig_api(struct rig *r, const char *more)
 {
     char servers[256], json[8192];
 
-    snprintf(servers, sizeof servers, "\"api_servers\":[\"http://127.0.0.1:%u\",\"http://127.0.0.1:%u\"],",
-             r->up[0].port, r->up[1].port);
+    snprintf(servers, sizeof servers,
+             "\"api_servers\":[\"http://127.0.0.1:%u\",\"http://127.0.0.1:%u\"],", r->up[0].port,
+             r->up[1].port);
     snprintf(json, sizeof json,
              "{%s%s%s\"api_id\":\"a1\",\"api_name\":\"demo\",\"api_version\":\"v1\","
              "\"api_path\":\"/demo/v1\"}",
@@ -363,8 +368,8 @@ void rig_user(struct rig *r, const char *username, const char *more)
     char json[4096];
 
     snprintf(json, sizeof json, "{%s%s%s\"username\":\"%s\"}", more,
-             unless(more, "role", "\"role\":\"user\","), unless(more, "groups", "\"groups\":[\"ALL\"],"),
-             username);
+             unless(more, "role", "\"role\":\"user\","),
+             unless(more, "groups", "\"groups\":[\"ALL\"],"), username);
     rig_publish(r, "user", username, json);
 }
 
@@ -372,12 +377,14 @@ void rig_demo(struct rig *r)
 {
     rig_api(r, "");
     rig_publish(r, "endpoint", "e1",
-                "{\"endpoint_id\":\"e1\",\"api_id\":\"a1\",\"endpoint_method\":\"GET\",\"endpoint_uri\":\"/items\"}");
+                "{\"endpoint_id\":\"e1\",\"api_id\":\"a1\",\"endpoint_method\":\"GET\",\"endpoint_"
+                "uri\":\"/items\"}");
     rig_publish(r, "endpoint", "e2",
                 "{\"endpoint_id\":\"e2\",\"api_id\":\"a1\",\"endpoint_method\":\"GET\","
                 "\"endpoint_uri\":\"/items/{id}\"}");
     rig_publish(r, "endpoint", "e3",
-                "{\"endpoint_id\":\"e3\",\"api_id\":\"a1\",\"endpoint_method\":\"POST\",\"endpoint_uri\":\"/items\"}");
+                "{\"endpoint_id\":\"e3\",\"api_id\":\"a1\",\"endpoint_method\":\"POST\",\"endpoint_"
+                "uri\":\"/items\"}");
     rig_user(r, "bob", "");
     rig_publish(r, "subscription", "bob", "{\"username\":\"bob\",\"apis\":[\"demo/v1\"]}");
 }
@@ -389,7 +396,8 @@ const char *rig_token(struct rig *r, const char *username, const char *more_clai
     struct dm_buf out;
 
     snprintf(payload, sizeof payload,
-             "{%s\"sub\":\"%s\",\"jti\":\"j-%s\",\"token_use\":\"access\",\"iat\":1700000000,\"nbf\":1700000000,"
+             "{%s\"sub\":\"%s\",\"jti\":\"j-%s\",\"token_use\":\"access\",\"iat\":1700000000,"
+             "\"nbf\":1700000000,"
              "\"exp\":1700086400}",
              more_claims, username, username);
     dm_buf_init(&out, sizeof token - 1);
@@ -494,16 +502,18 @@ static int ask_as(struct rig *r, const char *authorization, const char *method, 
 
     if (body != NULL)
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(body));
-    snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: gw.test\r\n%s%s%s\r\n%s", method, target,
-             authorization, fields, length, body != NULL ? body : "");
+    snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: gw.test\r\n%s%s%s\r\n%s", method,
+             target, authorization, fields, length, body != NULL ? body : "");
     return rig_ask(r, request);
 }
 
-int rig_call(struct rig *r, const char *method, const char *target, const char *fields, const char *body)
+int rig_call(struct rig *r, const char *method, const char *target, const char *fields,
+             const char *body)
 {
     char authorization[2100];
 
-    snprintf(authorization, sizeof authorization, "Authorization: Bearer %s\r\n", rig_token(r, "bob", ""));
+    snprintf(authorization, sizeof authorization, "Authorization: Bearer %s\r\n",
+             rig_token(r, "bob", ""));
     return ask_as(r, authorization, method, target, fields, body);
 }
 
@@ -557,7 +567,8 @@ static void load_settings(struct rig *r, const char *const *env)
 
     for (; env != NULL && *env != NULL; env++)
         environ_[n++] = *env;
-    const struct dm_settings_input in = {.role = DM_ROLE_ALL, .environ_ = environ_, .no_files = true};
+    const struct dm_settings_input in = {
+        .role = DM_ROLE_ALL, .environ_ = environ_, .no_files = true};
     dm_buf_init(&faults, 65536);
     dm_buf_init(&warnings, 65536);
     if (dm_settings_load(&in, &r->settings, &faults, &warnings) != DM_OK)

@@ -1,5 +1,6 @@
-/* A whole data plane on one loop with a clock that stands still: loader, worker and listener on loopback,
- * live state in memory, upstreams in the hands of the test. Waiting is for events only. */
+/* A whole data plane on one loop with a clock that stands still: loader, worker and listener on
+ * loopback, live state in memory, upstreams in the hands of the test. Waiting is for events only.
+ */
 #pragma once
 
 #include <setjmp.h>
@@ -32,7 +33,7 @@ struct rig_upstream {
     size_t n_script, answered;
     char seen[256 * 1024]; /* all requests, one after the other */
     size_t seen_len, n_requests;
-    bool paused;           /* does not read */
+    bool paused; /* does not read */
 };
 
 struct rig_holding { /* a live store that keeps every answer until told otherwise */
@@ -72,27 +73,28 @@ struct rig {
 };
 
 void rig_init(struct rig *r, const char *const *env); /* NULL-ended KEY=VALUE, may be NULL */
-void rig_init_cold(struct rig *r); /* no policy was ever loaded */
+void rig_init_cold(struct rig *r);                    /* no policy was ever loaded */
 void rig_done(struct rig *r);
-/* API demo/v1 with servers A and B, group ALL, endpoints GET and POST /items, GET /items/{id}; user bob,
- * in ALL, subscribed, without limits (gateway.md §31). */
+/* API demo/v1 with servers A and B, group ALL, endpoints GET and POST /items, GET /items/{id}; user
+ * bob, in ALL, subscribed, without limits (gateway.md §31). */
 void rig_demo(struct rig *r);
 /* The API's document with `more` members in front ("\"api_public\":true,"), published. */
 void rig_api(struct rig *r, const char *more);
 void rig_user(struct rig *r, const char *username, const char *more);
-void rig_publish(struct rig *r, const char *kind, const char *id, const char *json); /* NULL: deleted */
+void rig_publish(struct rig *r, const char *kind, const char *id,
+                 const char *json); /* NULL: deleted */
 void rig_revoke(struct rig *r, const char *username, const char *jti);
 const char *rig_token(struct rig *r, const char *username, const char *more_claims);
 
 void rig_turn(struct rig *r);
 void rig_settle(struct rig *r); /* until nothing happens any more */
 void rig_pass(struct rig *r, dm_time time);
-#define rig_until(r, condition) \
-    do { \
-        for (int rig_i_ = 0; !(condition); rig_i_++) { \
-            assert_true(rig_i_ < 20000); \
-            rig_turn(r); \
-        } \
+#define rig_until(r, condition)                                                                    \
+    do {                                                                                           \
+        for (int rig_i_ = 0; !(condition); rig_i_++) {                                             \
+            assert_true(rig_i_ < 20000);                                                           \
+            rig_turn(r);                                                                           \
+        }                                                                                          \
     } while (0)
 
 int rig_connect(struct rig *r);
@@ -102,18 +104,21 @@ bool rig_complete(struct rig *r);        /* answer holds a whole answer; fills s
 /* Sends on the kept connection and waits for the whole answer; gives its status. */
 int rig_ask(struct rig *r, const char *request);
 /* "METHOD target HTTP/1.1", Host, bob's token, then `fields` ("X: y\r\n...", may be ""). */
-int rig_call(struct rig *r, const char *method, const char *target, const char *fields, const char *body);
+int rig_call(struct rig *r, const char *method, const char *target, const char *fields,
+             const char *body);
 int rig_get(struct rig *r, const char *path, const char *fields); /* as bob */
 int rig_get_anonymous(struct rig *r, const char *path, const char *fields);
 bool rig_answered(const struct rig *r, const char *line); /* the answer's head holds this text */
 bool rig_has(dm_view text, const char *part);
 int64_t rig_count(const struct rig *r, enum gw_count which);
-struct gw_request *rig_waiting(struct rig *r, enum gw_wait_on on); /* the one that waits for it; NULL */
+struct gw_request *rig_waiting(struct rig *r,
+                               enum gw_wait_on on); /* the one that waits for it; NULL */
 
 void rig_script(struct rig *r, size_t upstream, const char *answer); /* appends */
 dm_view rig_seen(const struct rig *r, size_t upstream);
 void rig_close_upstream(struct rig *r, size_t upstream); /* nobody listens there any more */
-void rig_say(struct rig *r, size_t upstream, const char *text); /* on its first connection, unasked */
+void rig_say(struct rig *r, size_t upstream,
+             const char *text); /* on its first connection, unasked */
 void rig_hang_up(struct rig *r, size_t upstream);
 void rig_hold(struct rig *r, bool admit, bool objects);
 void rig_release(struct rig *r, enum dm_admit_verdict verdict);
@@ -122,19 +127,20 @@ void rig_release(struct rig *r, enum dm_admit_verdict verdict);
 int rig_setup_with(void **state, const char *const *env);
 int rig_setup(void **state);
 int rig_teardown(void **state);
-#define RIG_SETUP(name, ...) \
-    static int name(void **state) \
-    { \
-        static const char *const env[] = {__VA_ARGS__, NULL}; \
-        return rig_setup_with(state, env); \
+#define RIG_SETUP(name, ...)                                                                       \
+    static int name(void **state)                                                                  \
+    {                                                                                              \
+        static const char *const env[] = {__VA_ARGS__, NULL};                                      \
+        return rig_setup_with(state, env);                                                         \
     }
 #define RIG_TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 
 void rig_one_server(struct rig *r, const char *more); /* the demo's API with server A alone */
-/* Sends GET items as bob on a connection of its own, to be answered by server A with `answer`; gives the
- * connection, with what came so far in answer. */
+/* Sends GET items as bob on a connection of its own, to be answered by server A with `answer`;
+ * gives the connection, with what came so far in answer. */
 int rig_begin(struct rig *r, const char *answer);
 
-#define RIG_OK "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}"
+#define RIG_OK                                                                                     \
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ok\":true}"
 #define RIG_SILENT "" /* reads and says nothing */
 #define RIG_HANG_UP "hang up"
