@@ -79,7 +79,8 @@ class Target:
         command = [str(program), *LIMITS, *self.words, *map(str, arguments)]
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors="replace", timeout=seconds + 120, check=False)
+                              errors="replace", timeout=seconds + 120, check=False,
+                              cwd=self.artifacts)
         return done.returncode, done.stdout
 
     def clean(self, seconds):

@@ -1,0 +1,436 @@
+"""Runs the comparison and writes the table. Called by bench/run, which sees to tools and builds."""
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import os
+import pathlib
+import platform as host
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import figures
+import load
+import proxies
+from figures import Target, ratios, spread, table
+from load import Void
+from proxies import ROOT, platform
+
+BUSY = 64
+FEW = 8
+# Bounds of HAProxy with JWT ÷ nginx plain in CPU per request: outside, the machine was not itself.
+SANE = (1.1, 1.6)
+STREAM_PAUSE = 1.0
+MB = 1 << 20
+
+
+@dataclasses.dataclass
+class Plan:
+    """How much of everything; the quick one only shows that all of it works."""
+
+    pairs: int = 7
+    tries: int = 28             # rounds until enough of them are valid
+    seconds: int = 4               # whole ones: wrk knows no others
+    warm_up: int = 1
+    idle: int = 10_000
+    apis: int = 1_000
+    endpoints: int = 10
+    starts: int = 15
+    body: int = 100 * MB
+
+
+QUICK = Plan(pairs=2, tries=6, seconds=1, warm_up=1, idle=2_000, apis=50, starts=3,
+             body=20 * MB)
+
+
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def rotated(runners, number):
+    """Nobody is always first: what runs after what must not decide."""
+    first = number % len(runners)
+    return runners[first:] + runners[:first]
+
+
+class Comparison:
+    """One side by side: the same load on each proxy in turn, round after round."""
+
+    def __init__(self, plan, runners, connections):
+        self.plan, self.runners, self.connections = plan, runners, connections
+        self.cpu = {proxy.name: [] for proxy in runners}
+        self.rate = {proxy.name: [] for proxy in runners}
+        self.void = []
+
+    def round(self, number):
+        order = rotated(self.runners, number)
+        cpu, rate = {}, {}
+        for proxy in order:
+            load.wrk(proxy, self.connections, self.plan.warm_up)
+            requests, seconds, used = load.wrk(proxy, self.connections, self.plan.seconds)
+            cpu[proxy.name], rate[proxy.name] = 1e6 * used / requests, requests / seconds
+        return cpu, rate
+
+    def sane(self, cpu):
+        if {"haproxy_hs", "nginx"} <= cpu.keys():
+            ratio = cpu["haproxy_hs"] / cpu["nginx"]
+            if not SANE[0] <= ratio <= SANE[1]:
+                raise Void(f"HAProxy with JWT ÷ nginx plain is {ratio:.2f}")
+
+    def run(self):
+        for number in range(self.plan.tries):
+            if len(self.cpu[self.runners[0].name]) == self.plan.pairs:
+                break
+            try:
+                cpu, rate = self.round(number)
+                self.sane(cpu)
+            except Void as reason:
+                self.void.append(str(reason))
+                say(f"void: {reason}")
+                continue
+            for name in cpu:
+                self.cpu[name].append(cpu[name])
+                self.rate[name].append(rate[name])
+            say(f"{self.connections} connections: " +
+                ", ".join(f"{name} {value:.1f} µs" for name, value in cpu.items()))
+        return self
+
+
+def latencies(machine, plan, runners, per_second):
+    """{proxy: [figures of each round]} at one fixed rate, interleaved."""
+    found = {proxy.name: [] for proxy in runners}
+    void = []
+    for number in range(plan.tries):
+        if len(found[runners[0].name]) == plan.pairs:
+            break
+        order = rotated(runners, number)
+        try:
+            load_round = {}
+            for proxy in order:
+                load.at_rate(machine, proxy, per_second, plan.warm_up, BUSY)
+                load_round[proxy.name] = load.at_rate(machine, proxy, per_second, plan.seconds,
+                                                      BUSY)
+        except Void as reason:
+            void.append(str(reason))
+            say(f"void: {reason}")
+            continue
+        for name, result in load_round.items():
+            found[name].append(result)
+    return found, void
+
+
+def idle_cost(plan, proxy, count):
+    """Bytes that one more idle connection keeps resident."""
+    load.wrk(proxy, BUSY, plan.warm_up)
+    before = load.wait_for_growth_to_end(proxy, 1)
+    held = load.IdleConnections(proxy, count)
+    try:
+        after = load.wait_for_growth_to_end(proxy, 1)
+    finally:
+        held.close()
+    return (after - before) * 1024 / count
+
+
+def start_times(plan, make):
+    """Milliseconds from exec to the first 200 on readiness, each time a fresh process."""
+    times = []
+    for _ in range(plan.starts):
+        proxy = make()
+        began = time.perf_counter()
+        proxy.spawn()
+        while not proxy.answers():
+            if time.perf_counter() - began > 20:
+                raise RuntimeError(f"{proxy.name} does not start")
+            time.sleep(0.0005)
+        times.append(1000 * (time.perf_counter() - began))
+        proxy.stop()
+    return spread(times)
+
+
+def idle_resident(proxy):
+    return load.wait_for_growth_to_end(proxy, 1) / 1024
+
+
+def large_policy(machine, plan):
+    """Resident MB of doorman with a large policy and busy connections; and without the load."""
+    proxy = proxies.Bench(machine, "doorman_large").start()
+    try:
+        admin, _ = proxy.publish()
+        for number in range(plan.apis - 1):
+            api = platform.make_api(admin, proxies.UPSTREAM, name=f"api{number}")
+            for endpoint in range(plan.endpoints):
+                platform.make_endpoint(admin, api, f"/resource{endpoint}/{{id}}")
+        quiet = idle_resident(proxy)
+        proxy.forget_peak()
+        load.wrk(proxy, BUSY, max(plan.seconds, 3))
+        return quiet, proxy.peak_kb() / 1024
+    finally:
+        proxy.stop()
+
+
+def streams(machine, plan):
+    """Resident growth in MB while one large body passes, down and up."""
+    limit = str(2 * plan.body)
+    proxy = proxies.Bench(machine, "doorman_stream", {"MAX_BODY_SIZE_BYTES": limit}).start()
+    sink = load.Sink(STREAM_PAUSE)
+    big = machine.folder / "out" / "big"
+    with open(big, "wb") as file:
+        file.truncate(plan.body)
+    os.chmod(big, 0o644)
+    os.chmod(machine.folder / "out", 0o755)
+    growth = {}
+    try:
+        admin, api = proxy.publish()
+        platform.make_endpoint(admin, api, "/sink", "POST", endpoint_servers=[sink.url])
+        load.wrk(proxy, BUSY, plan.warm_up)
+        for name, run in (
+                ("down", lambda: load.download(proxy, "/api/rest/bench/v1/big", plan.body,
+                                               STREAM_PAUSE)),
+                ("up", lambda: load.upload(proxy, "/api/rest/bench/v1/sink", plan.body))):
+            before = load.wait_for_growth_to_end(proxy, 0.5)
+            proxy.forget_peak()
+            run()
+            growth[name] = (proxy.peak_kb() - before) / 1024
+        if sink.received != plan.body:
+            raise Void(f"the upstream received {sink.received} of {plan.body} bytes")
+    finally:
+        proxy.stop()
+        sink.close()
+        big.unlink()
+    return growth
+
+
+class Run:
+    def __init__(self, machine, plan, peers_only):
+        self.machine, self.plan, self.peers_only = machine, plan, peers_only
+        self.targets = {}
+        self.rows = []
+        self.notes = []
+
+    def make_peers(self, private_key):
+        hs = proxies.peer_token("HS256")
+        rs = proxies.peer_token("RS256", private_key)
+        self.nginx = proxies.Nginx(self.machine, "nginx", 8201, "ngx.conf")
+        self.haproxy = proxies.Haproxy(self.machine, "haproxy_hs", 8212, "ha_hs.conf", hs)
+        self.haproxy_rs = proxies.Haproxy(self.machine, "haproxy_rs", 8213, "ha_rs.conf", rs)
+        self.ours = self.ours_rs = None
+
+    def measure(self):
+        private, jwt_keys = proxies.rsa_keys(self.machine)
+        self.make_peers(private)
+        with contextlib.ExitStack() as running:
+
+            def start(proxy):
+                proxy.start()
+                running.callback(proxy.stop)
+                return proxy
+
+            for port in (proxies.UPSTREAM_PORT, 8201, 8212, 8213):
+                demand_free(port)
+            start(proxies.Upstream(self.machine))
+            for peer in (self.nginx, self.haproxy, self.haproxy_rs):
+                start(peer)
+            self.idle = {p.name: idle_resident(p) for p in (self.nginx, self.haproxy)}
+            if not self.peers_only:
+                self.ours = start(proxies.Bench(self.machine, "doorman"))
+                self.idle["doorman"] = idle_resident(self.ours)
+                self.ours.publish()
+                self.ours_rs = start(proxies.Bench(self.machine, "doorman_rs", {
+                    "JWT_SECRET_KEY": None, "JWT_KEYS": jwt_keys}))
+                self.ours_rs.publish()
+            self.throughput()
+            self.latency()
+            self.connections()
+            self.starts()
+        if not self.peers_only:
+            self.alone()
+
+    def with_ours(self, *runners):
+        return [p for p in (*runners, self.ours) if p is not None]
+
+    def throughput(self):
+        hs = self.with_ours(self.nginx, self.haproxy)
+        self.busy = Comparison(self.plan, hs, BUSY).run()
+        self.refresh()
+        self.few = Comparison(self.plan, hs, FEW).run()
+        self.refresh()
+        rs = [p for p in (self.haproxy_rs, self.ours_rs) if p is not None]
+        self.rsa = Comparison(self.plan, rs, BUSY).run()
+
+    def refresh(self):
+        for proxy in (self.ours, self.ours_rs):
+            if proxy is not None:
+                proxy.log_in()
+
+    def latency(self):
+        self.refresh()
+        slowest = min(statistics.median(self.busy.rate[name]) if self.busy.rate[name] else 0
+                      for name in ("nginx", "haproxy_hs"))
+        self.fixed_rate = slowest / 2
+        self.late = {}
+        if slowest == 0:
+            self.notes.append("no valid round at 64 connections, so no fixed rate either")
+            return
+        say(f"latency at {self.fixed_rate:.0f} requests/s")
+        self.late, void = latencies(self.machine, self.plan,
+                                    self.with_ours(self.nginx, self.haproxy), self.fixed_rate)
+        self.notes += void
+
+    def connections(self):
+        say("idle connections")
+        self.refresh()
+        self.idle_bytes = {}
+        for proxy in self.with_ours(self.nginx, self.haproxy):
+            # ha.conf and ha_hs.conf admit 9,000 connections; the figure is per connection.
+            count = min(self.plan.idle, 8_000) if proxy is self.haproxy else self.plan.idle
+            self.idle_bytes[proxy.name] = idle_cost(self.plan, proxy, count)
+
+    def starts(self):
+        say("start-up")
+        self.started = None if self.peers_only else start_times(
+            self.plan, lambda: proxies.Bench(self.machine, "doorman_start"))
+
+    def alone(self):
+        with contextlib.ExitStack() as running:
+            upstream = proxies.Upstream(self.machine).start()
+            running.callback(upstream.stop)
+            say("large bodies")
+            self.streams = streams(self.machine, self.plan)
+            say(f"{self.plan.apis} APIs with {self.plan.endpoints} endpoints each")
+            self.large = large_policy(self.machine, self.plan)
+
+    def judge(self):
+        ours = not self.peers_only
+
+        def pair(comparison, mine, theirs):
+            return ratios(comparison.cpu[mine], comparison.cpu[theirs]) if ours else None
+
+        p99 = {name: [r["p99"] for r in rounds] for name, rounds in self.late.items()}
+        single = (lambda value: spread([value])) if ours else (lambda value: None)
+        return [
+            Target("CPU/request, 64 connections, ÷ HAProxy with JWT", 0.85, "",
+                   pair(self.busy, "doorman", "haproxy_hs")),
+            Target("CPU/request, 64 connections, ÷ nginx plain", 1.10, "",
+                   pair(self.busy, "doorman", "nginx")),
+            Target("CPU/request, 8 connections, ÷ HAProxy with JWT", 1.10, "",
+                   pair(self.few, "doorman", "haproxy_hs")),
+            Target("CPU/request, RS256 cached, ÷ HAProxy with RS256", 0.60, "",
+                   pair(self.rsa, "doorman_rs", "haproxy_rs")),
+            Target("p99 at the fixed rate, ÷ HAProxy with JWT", 1.15, "",
+                   ratios(p99["doorman"], p99["haproxy_hs"]) if ours and p99 else None),
+            Target("resident, idle", 12, "MB", single(self.idle.get("doorman"))),
+            Target(f"resident, {self.plan.apis} APIs × {self.plan.endpoints} endpoints, "
+                   f"{BUSY} busy connections", 20, "MB", single(self.large[1] if ours else None)),
+            Target("bytes per idle connection", 512, "B", single(self.idle_bytes.get("doorman"))),
+            Target(f"{self.plan.body // MB} MB body down, resident growth", 1, "MB",
+                   single(self.streams["down"] if ours else None)),
+            Target(f"{self.plan.body // MB} MB body up, resident growth", 1, "MB",
+                   single(self.streams["up"] if ours else None)),
+            Target("exec to first 200 on readiness", 50, "ms", self.started),
+        ]
+
+    def compare(self):
+        names = {"doorman": "doorman", "haproxy_hs": "HAProxy, JWT", "nginx": "nginx, plain"}
+        if self.peers_only:
+            del names["doorman"]
+
+        def row(what, values, digits):
+            shown = [values.get(name) for name in names]
+            return [what] + [value.show(digits) if value else "–" for value in shown]
+
+        def spreads(samples):
+            return {name: spread(values) for name, values in samples.items()}
+
+        def ones(values):
+            return {name: spread([value]) for name, value in values.items()}
+
+        rsa = {name.replace("_rs", "").replace("haproxy", "haproxy_hs"): value
+               for name, value in spreads(self.rsa.cpu).items()}
+        rows = [["", *names.values()],
+                row("CPU per request, 64 connections, µs", spreads(self.busy.cpu), 1),
+                row("CPU per request, 8 connections, µs", spreads(self.few.cpu), 1),
+                row("CPU per request, 64 connections, RS256, µs", rsa, 1),
+                row("requests/s, 64 connections", spreads(self.busy.rate), 0),
+                row("requests/s, 8 connections", spreads(self.few.rate), 0)]
+        for quantile in ("p50", "p99"):
+            rows.append(row(f"{quantile} at {self.fixed_rate:.0f} requests/s, µs", {
+                name: spread(r[quantile] for r in rounds)
+                for name, rounds in self.late.items()}, 0))
+        rows += [row("resident, idle, MB", ones(self.idle), 1),
+                 row("bytes per idle connection", ones(self.idle_bytes), 0)]
+        return table(rows)
+
+    def report(self):
+        void = self.busy.void + self.few.void + self.rsa.void
+        judged = table([["figure", "promised", "measured", ""],
+                        *(target.row() for target in self.judge())])
+        parts = ["# Benchmark", "", describe(self.plan), "", self.compare(), "", judged, "",
+                 f"Rounds: {self.plan.pairs} wanted of each; void and repeated: {len(void)}."]
+        missing = [c for c in (self.busy, self.few, self.rsa)
+                   if len(next(iter(c.cpu.values()))) < self.plan.pairs]
+        if missing:
+            parts.append(f"{len(missing)} comparisons have fewer valid rounds than wanted.")
+        parts += [f"Note: {note.splitlines()[0]}" for note in self.notes]
+        return "\n".join(parts) + "\n"
+
+
+def describe(plan):
+    def first(*command):
+        out = subprocess.run(command, capture_output=True, text=True, check=False)
+        return (out.stdout + out.stderr).splitlines()[0].strip()
+
+    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo")
+                  if line.startswith("model name")), host.machine())
+    return (f"{datetime.date.today()}, {model}, {os.cpu_count()} cores, Linux {host.release()}; "
+            f"{first('haproxy', '-v').split(' - ')[0]}, {first('nginx', '-v')}, "
+            f"doorman at commit {first('git', 'rev-parse', '--short', 'HEAD')}.\n\n"
+            f"Medians of {plan.pairs} interleaved rounds of {plan.seconds:g} s, quartiles in "
+            "brackets; ratios are of runs in the same round. One worker each, the proxy pinned to "
+            "one core, load and upstream (1 KB answers) to another; access logs off. CPU is user + "
+            "system time of the proxy's processes ÷ requests. doorman: release build, default "
+            "settings, every request a token check, a revocation check and a limit check, proved "
+            "by its own metrics.")
+
+
+def demand_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise SystemExit(f"bench: port {port} is taken; the peers' configurations need it") \
+                from None
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench/run")
+    parser.add_argument("--quick", action="store_true", help="two minutes: shows that it works")
+    parser.add_argument("--peers-only", action="store_true", help="without doorman")
+    parser.add_argument("--rate", required=True, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    plan = QUICK if arguments.quick else Plan()
+    if hard < plan.idle + 1000:
+        raise SystemExit(f"bench: {plan.idle} connections need more than {hard} open files "
+                         "(ulimit -Hn)")
+    with tempfile.TemporaryDirectory(prefix="doorman-bench-") as folder:
+        machine = proxies.Machine(folder)
+        machine.rate = pathlib.Path(arguments.rate).resolve()
+        run = Run(machine, plan, arguments.peers_only)
+        run.measure()
+        text = run.report()
+    print(text)
+    final = not (arguments.quick or arguments.peers_only)
+    target = ROOT / "bench" / "results.md" if final else ROOT / "build" / "bench" / "results.md"
+    target.write_text(text)
+    say(f"written to {target.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
