@@ -13,11 +13,11 @@ static const struct {
     gw_step_fn run;
 } pipeline[] = {
     /* clang-format off */
-    {"guard",    step_guard},    /* refuse what is ambiguous, unwelcome or too large; read the path */
+    {"guard",    step_guard},    /* refuse what is ambiguous, unwelcome or too large */
     {"resolve",  step_resolve},  /* API, version, address policy, endpoint */
     {"cors",     step_cors},     /* preflight ends here */
     {"identify", step_identify}, /* who: cookie, bearer token, or nobody */
-    {"permit",   step_permit},   /* may they: subscription, group, role, servers; keeps its verdict */
+    {"permit",   step_permit},   /* may they: subscription, group, role; keeps its verdict */
     {"admit",    step_admit},    /* one question: revoked? and, only if permitted, the counters */
     {"body",     step_body},     /* whole only where that helps; else it streams */
     {"validate", step_validate}, /* body against the endpoint's schema, transforms */

@@ -389,21 +389,26 @@ void rig_demo(struct rig *r)
     rig_publish(r, "subscription", "bob", "{\"username\":\"bob\",\"apis\":[\"demo/v1\"]}");
 }
 
+void rig_sign(const struct dm_keyset *keys, const char *payload, char *token, size_t size)
+{
+    struct dm_buf out;
+
+    dm_buf_init(&out, size - 1);
+    assert_int_equal(dm_jwt_sign(dm_keyset_signer(keys), dm_view_of(payload), &out), DM_OK);
+    snprintf(token, size, "%.*s", DM_FMT(dm_buf_view(&out)));
+    dm_buf_done(&out);
+}
+
 const char *rig_token(struct rig *r, const char *username, const char *more_claims)
 {
     static char token[2048];
     char payload[1024];
-    struct dm_buf out;
 
     snprintf(payload, sizeof payload,
              "{%s\"sub\":\"%s\",\"jti\":\"j-%s\",\"token_use\":\"access\",\"iat\":1700000000,"
-             "\"nbf\":1700000000,"
-             "\"exp\":1700086400}",
+             "\"nbf\":1700000000,\"exp\":1700086400}",
              more_claims, username, username);
-    dm_buf_init(&out, sizeof token - 1);
-    assert_int_equal(dm_jwt_sign(dm_keyset_signer(r->keys), dm_view_of(payload), &out), DM_OK);
-    snprintf(token, sizeof token, "%.*s", DM_FMT(dm_buf_view(&out)));
-    dm_buf_done(&out);
+    rig_sign(r->keys, payload, token, sizeof token);
     return token;
 }
 
@@ -557,11 +562,12 @@ struct gw_request *rig_waiting(struct rig *r, enum gw_wait_on on)
 
 /* --- birth and end --- */
 
-static void load_settings(struct rig *r, const char *const *env)
+struct dm_settings *rig_settings(const char *const *env)
 {
     const char *environ_[32] = {"ENV=test", "JWT_SECRET_KEY=0123456789abcdef0123456789abcdef",
                                 "MEM_ENCRYPTION_KEY=not-a-secret-of-anybody",
                                 "DOORMAN_ADMIN_PASSWORD=Not-a-Secret-1"};
+    struct dm_settings *settings = NULL;
     struct dm_buf faults, warnings;
     size_t n = 4;
 
@@ -571,20 +577,23 @@ static void load_settings(struct rig *r, const char *const *env)
         .role = DM_ROLE_ALL, .environ_ = environ_, .no_files = true};
     dm_buf_init(&faults, 65536);
     dm_buf_init(&warnings, 65536);
-    if (dm_settings_load(&in, &r->settings, &faults, &warnings) != DM_OK)
+    if (dm_settings_load(&in, &settings, &faults, &warnings) != DM_OK)
         fail_msg("%.*s", DM_FMT(dm_buf_view(&faults)));
     dm_buf_done(&faults);
     dm_buf_done(&warnings);
+    return settings;
 }
 
-static void load_keys(struct rig *r)
+struct dm_keyset *rig_keys(const struct dm_settings *s)
 {
-    const struct dm_keyset_source source = {.secret = dm_secret_view(&r->settings->jwt_secret_key)};
+    const struct dm_keyset_source source = {.secret = dm_secret_view(&s->jwt_secret_key)};
+    struct dm_keyset *keys = NULL;
     struct dm_buf faults;
 
     dm_buf_init(&faults, 4096);
-    assert_int_equal(dm_keyset_build(&source, &r->keys, &faults), DM_OK);
+    assert_int_equal(dm_keyset_build(&source, &keys, &faults), DM_OK);
     dm_buf_done(&faults);
+    return keys;
 }
 
 static const struct dm_settings *settings_of(void *app)
@@ -637,8 +646,8 @@ static void init_cold(struct rig *r, const char *const *env)
 {
     memset(r, 0, sizeof *r);
     dm_clock_manual_init(&r->clock, 1000 * DM_SEC, START);
-    load_settings(r, env);
-    load_keys(r);
+    r->settings = rig_settings(env);
+    r->keys = rig_keys(r->settings);
     r->loop = dm_loop_new(&r->clock.clock);
     r->metrics = dm_metrics_new(1);
     r->arenas = dm_arena_pool_new(8 * 1024, 16);

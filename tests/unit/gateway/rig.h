@@ -123,6 +123,10 @@ void rig_hang_up(struct rig *r, size_t upstream);
 void rig_hold(struct rig *r, bool admit, bool objects);
 void rig_release(struct rig *r, enum dm_admit_verdict verdict);
 
+struct dm_settings *rig_settings(const char *const *env);
+struct dm_keyset *rig_keys(const struct dm_settings *s);
+void rig_sign(const struct dm_keyset *keys, const char *payload, char *token, size_t size);
+
 /* Fixtures: a rig with the demo, under settings. */
 int rig_setup_with(void **state, const char *const *env);
 int rig_setup(void **state);
