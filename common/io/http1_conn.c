@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "crypto/random.h"
 
 #include "base/poison.h"
 
@@ -105,6 +106,10 @@ static bool refuse(struct http1 *h, enum dm_err err, const char *reason)
     int len = snprintf(text, sizeof text, "guard; %s", reason);
     DM_ASSERT(len > 0 && len < REASON_MAX);
     h->conn->linger = true;
+    if (h->x.request_id.len == 0) { /* no head to take it from; a refusal has one all the same */
+        dm_random_uuid(h->id);
+        h->x.request_id = dm_view_make(h->id, DM_UUID_LEN);
+    }
     dm_exchange_refuse(&h->x, err, dm_view_make(text, (size_t)len));
     return true;
 }

@@ -55,8 +55,8 @@ static void release_input(struct http1_conn *c)
 void http1_advance(struct http1_conn *c, size_t len)
 {
     DM_ASSERT(len <= c->in.len);
-    c->in.ptr += len;
-    c->in.len -= len;
+    if (len > 0) /* nothing received: there is no pointer to move */
+        c->in = dm_view_make(c->in.ptr + len, c->in.len - len);
     release_input(c);
 }
 
