@@ -71,7 +71,7 @@ class Upstream:
             def handle_one_request(self):
                 try:
                     super().handle_one_request()
-                except ConnectionError:
+                except (ConnectionError, ValueError):  # gone, or no chunk of ours
                     self.close_connection = True
 
             def _serve(self):
