@@ -163,7 +163,8 @@ static const char *parse_text(struct dm_settings_loading *l, const struct dm_set
 static const char *parse_secret(struct dm_settings_loading *l, const struct dm_setting_row *row,
                                 const struct dm_setting_raw *raw, struct dm_secret *ret)
 {
-    dm_view text = with_newlines(l, raw->text);
+    /* JSON has its own escapes: a PEM inside it carries them, and they are not ours to undo. */
+    dm_view text = row->type == DM_SETTING_SECRET_JSON ? raw->text : with_newlines(l, raw->text);
     if (text.len > 0 && memchr(text.ptr, '\0', text.len) != NULL)
         return "holds a NUL byte";
     double length = (double)(dm_utf8_valid(text) ? dm_utf8_count(text) : text.len);

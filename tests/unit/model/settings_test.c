@@ -171,6 +171,21 @@ static void a_key_file_of_a_key_that_is_no_secret_is_somebody_elses(void **state
     loaded_done(&l);
 }
 
+#define KEYS_WITH_ESCAPES                                                                         \
+    "[{\"kid\":\"a\",\"algorithm\":\"HS256\",\"secret\":\"-----BEGIN\\n0123456789abcdef0123456789\"}]"
+
+static void a_json_secret_keeps_its_own_escapes(void **state)
+{
+    (void)state;
+    struct loaded l;
+    loaded_init(&l, DM_ROLE_ALL);
+    loaded_env(&l, "JWT_KEYS=" KEYS_WITH_ESCAPES);
+    loaded_run(&l);
+    loaded_expect_ok(&l);
+    assert_true(dm_view_eq(dm_secret_view(&l.s->jwt_keys), DM_LIT(KEYS_WITH_ESCAPES)));
+    loaded_done(&l);
+}
+
 static void relative_paths_lie_under_the_data_directory(void **state)
 {
     (void)state;
@@ -366,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_key_wins_over_its_alias_with_a_warning),
         cmocka_unit_test(a_secret_comes_from_the_file_its_key_file_names),
         cmocka_unit_test(a_key_file_of_a_key_that_is_no_secret_is_somebody_elses),
+        cmocka_unit_test(a_json_secret_keeps_its_own_escapes),
         cmocka_unit_test(relative_paths_lie_under_the_data_directory),
         cmocka_unit_test(a_fault_reads_as_the_contract_says),
         cmocka_unit_test(required_keys_are_asked_for_in_the_words_of_the_contract),
