@@ -12,8 +12,8 @@
 
 #include "base/poison.h"
 
-/* Room for 32 UUIDs per system call; requests over a quarter of it go to the kernel directly. */
-enum { BUFFER_SIZE = 512, SMALL_MAX = BUFFER_SIZE / 4 };
+/* Room for 256 UUIDs per system call; longer requests than a key go to the kernel directly. */
+enum { BUFFER_SIZE = 4096, SMALL_MAX = 128 };
 
 struct buffer {
     unsigned char bytes[BUFFER_SIZE];
