@@ -83,13 +83,19 @@ class Upstream:
                 self._reply(*(reply or (200, [("Content-Type", "application/json")],
                                         json.dumps(default).encode())))
 
+            def _read_exactly(self, size):
+                data = self.rfile.read(size)
+                if len(data) < size:
+                    raise ConnectionError("the request broke off: it does not count as received")
+                return data
+
             def _read_body(self):
                 if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                    return self._read_exactly(int(self.headers.get("Content-Length", 0)))
                 body = b""
                 while True:
                     size = int(self.rfile.readline().split(b";")[0], 16)
-                    body += self.rfile.read(size)
+                    body += self._read_exactly(size)
                     if size == 0:
                         while self.rfile.readline() not in (b"\r\n", b""):
                             pass
