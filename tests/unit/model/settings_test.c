@@ -172,7 +172,7 @@ static void a_key_file_of_a_key_that_is_no_secret_is_somebody_elses(void **state
 }
 
 #define KEYS_WITH_ESCAPES                                                                         \
-    "[{\"kid\":\"a\",\"algorithm\":\"HS256\",\"secret\":\"-----BEGIN\\n0123456789abcdef0123456789\"}]"
+    "[{\"kid\":\"a\",\"algorithm\":\"HS256\",\"secret\":\"-----BEGIN\\n0123456789abcdef0123456\"}]"
 
 static void a_json_secret_keeps_its_own_escapes(void **state)
 {
