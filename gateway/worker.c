@@ -41,9 +41,10 @@ static bool below(dm_view path, dm_view root)
 
 bool gw_owns(dm_view path)
 {
-    return below(path, DM_LIT("/api")) &&
-           !below(path, DM_LIT("/api/v1")) /* agent identity: the admin's */
-           && !dm_view_eq(path, DM_LIT("/api/caches"));
+    if (below(path, DM_LIT("/grpc-web")))
+        return true;
+    return below(path, DM_LIT("/api")) && !below(path, DM_LIT("/api/v1")) && /* agent identity */
+           !dm_view_eq(path, DM_LIT("/api/caches"));                         /* the admin's */
 }
 
 void gw_serve(struct gw_worker *w, struct dm_exchange *x)

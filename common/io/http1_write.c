@@ -146,6 +146,13 @@ static bool must_close(const struct http1 *h, const struct dm_answer *a)
     return until_close || http1_body_rest(h) > SKIP_MAX;
 }
 
+/* Not the server's abort: it hears of this one, by on_gone. */
+static void cut(struct http1_conn *c)
+{
+    dm_stream_reset(&c->stream);
+    http1_lose(c);
+}
+
 void http1_answer(struct dm_exchange *x, const struct dm_answer *a)
 {
     struct http1 *h = of(x);
@@ -158,7 +165,7 @@ void http1_answer(struct dm_exchange *x, const struct dm_answer *a)
     h->out_left = h->bodyless ? 0 : a->length;
     char *out = http1_reserve(c, http1_head_bound(h, a->fields));
     if (out == NULL) { /* nobody makes 48 KB of fields by intent; half a head must not leave */
-        dm_exchange_abort(x);
+        cut(c);
         return;
     }
     size_t len = http1_write_head(h, a, out);
@@ -344,7 +351,7 @@ void http1_finish(struct dm_exchange *x)
         return;
     }
     if (!h->chunked_out && h->out_left > 0) { /* less than announced: the cut must show */
-        dm_exchange_abort(x);
+        cut(c);
         return;
     }
     if (h->chunked_out)

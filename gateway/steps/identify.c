@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "gateway/pipeline.h"
 #include "gateway/worker.h"
+#include "io/http_guard.h"
 
 static const dm_view ACCESS_COOKIE = DM_LIT("access_token_cookie");
 
@@ -75,8 +76,12 @@ static enum dm_jwt_fault verify(struct gw_request *rq, dm_view token)
     struct gw_worker *w = rq->worker;
 
     gw_metrics_count(&w->metrics, GW_COUNT_TOKEN_CHECK);
-    return dm_jwt_cache_verify(w->tokens, rq->world->keyset, token, DM_JWT_ACCESS,
-                               dm_loop_wall(w->loop), rq->x->arena, &rq->who.claims);
+    const enum dm_jwt_fault fault =
+        dm_jwt_cache_verify(w->tokens, rq->world->keyset, token, DM_JWT_ACCESS,
+                            dm_loop_wall(w->loop), rq->x->arena, &rq->who.claims);
+    if (fault == DM_JWT_OK && !dm_http_value_ok(rq->who.claims.sub))
+        return DM_JWT_BAD_CLAIMS; /* it becomes a field of the upstream's request */
+    return fault;
 }
 
 static void principal_known(struct gw_principals_wait *wait, enum dm_code code)

@@ -1,5 +1,6 @@
 /* CORS of an API: preflights and actual answers, refusals included (gateway.md §7, O15). */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "rig.h"
 
@@ -181,6 +182,31 @@ static void ours_replace_the_upstreams(void **state)
     assert_true(rig_answered(r, "Vary: Accept\r\n") && rig_answered(r, "Vary: Origin\r\n"));
 }
 
+/* No head that large leaves; what matters is that the request ends, and that nobody is left
+ * waiting. */
+static void fields_past_the_carriers_room_end_the_request(void **state)
+{
+    struct rig *r = *state;
+    static char json[256 * 1024];
+    static const char request[] =
+        "OPTIONS " ITEMS " HTTP/1.1\r\nHost: gw\r\nOrigin: https://x.test\r\n" ASKS "\r\n";
+    size_t len = (size_t)snprintf(
+        json, sizeof json,
+        "{\"api_id\":\"a1\",\"api_name\":\"demo\",\"api_version\":\"v1\","
+        "\"api_path\":\"/demo/v1\",\"api_servers\":[],\"api_cors_allow_headers\":[\"x-one\"");
+    while (len < 120 * 1024)
+        len += (size_t)snprintf(json + len, sizeof json - len, ",\"x-%zu\"", len);
+    snprintf(json + len, sizeof json - len, "]}");
+    rig_publish(r, "api", "a1", json);
+    const int fd = rig_connect(r);
+    rig_send(r, fd, request, sizeof request - 1);
+    r->answer_len = 0;
+    rig_until(r, !rig_receive(r, fd));
+    assert_int_equal(r->answer_len, 0);
+    close(fd);
+    assert_int_equal(gw_worker_inflight(r->worker), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +214,7 @@ int main(void)
         RIG_TEST(strict_preflights_know_the_endpoints, setup_strict),
         RIG_TEST(answers_and_refusals_carry_it_alike, rig_setup),
         RIG_TEST(ours_replace_the_upstreams, rig_setup),
+        RIG_TEST(fields_past_the_carriers_room_end_the_request, rig_setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,6 +77,8 @@ static void ownership_of_paths(void **state)
         bool ours;
     } rows[] = {
         {"/api/rest/demo/v1/items", true},
+        {"/grpc-web/a/b/c", true},
+
         {"/api/status", true},
         {"/api", true},
         {"/api/nope", true},

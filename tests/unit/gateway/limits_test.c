@@ -77,6 +77,19 @@ static void a_refresh_token_opens_nothing(void **state)
     assert_int_equal(rig_count(r, GW_COUNT_AUTH_FAULT_FIRST + 7), 1);
 }
 
+static void a_name_that_would_split_a_head_is_no_name(void **state)
+{
+    struct rig *r = *state;
+    char field[4096];
+
+    rig_user(r, "eve", "");
+    snprintf(field, sizeof field, "Authorization: Bearer %s\r\n",
+             rig_token(r, "eve\\r\\nX-Doorman-User: admin", ""));
+    assert_int_equal(get_with(r, field), 401);
+    assert_int_equal(upstream_calls(r), 0);
+    assert_int_equal(rig_count(r, GW_COUNT_AUTH_FAULT_FIRST + 6), 1);
+}
+
 static void a_token_expires(void **state)
 {
     struct rig *r = *state;
@@ -357,6 +370,7 @@ int main(void)
         RIG_TEST(a_bad_cookie_is_final, rig_setup),
         RIG_TEST(three_words_are_no_token, rig_setup),
         RIG_TEST(a_refresh_token_opens_nothing, rig_setup),
+        RIG_TEST(a_name_that_would_split_a_head_is_no_name, rig_setup),
         RIG_TEST(a_token_expires, rig_setup),
         RIG_TEST(a_token_of_nobody_is_refused, rig_setup),
         RIG_TEST(a_revoked_token_is_refused_at_once, rig_setup),

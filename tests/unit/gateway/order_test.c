@@ -84,6 +84,8 @@ static const struct row rows[] = {
      .code = "GTW405", .reason = "route; method"},
     {"a protocol without a module", .request = "POST /api/graphql/demo", .status = 404,
      .code = "GTW404", .reason = "route"},
+    {"a gRPC-Web path", .request = "POST /grpc-web/demo/S/M", .status = 404, .code = "GTW404",
+     .reason = "route"},
     {"a method that REST does not know", .request = "REPORT /api/rest/demo/v1/items", .status = 405,
      .code = "GTW405", .reason = "route; method"},
     {"credits without their store",
