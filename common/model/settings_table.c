@@ -157,16 +157,18 @@ const char *dm_setting_type_name(const struct dm_setting_row *row)
 /* Longer names are cut for the comparison: no key is longer, and the work stays bounded. */
 enum { NAME_MAX_COMPARED = 64 };
 
-/* Levenshtein distance, one row at a time. */
-static size_t distance(dm_view a, dm_view b)
+/* Levenshtein distance, one row at a time; `enough` or more as soon as it cannot be less. */
+static size_t distance(dm_view a, dm_view b, size_t enough)
 {
     size_t row[NAME_MAX_COMPARED + 1];
     a = dm_view_sub(a, 0, NAME_MAX_COMPARED);
     b = dm_view_sub(b, 0, NAME_MAX_COMPARED);
+    if ((a.len > b.len ? a.len - b.len : b.len - a.len) >= enough)
+        return enough;
     for (size_t j = 0; j <= b.len; j++)
         row[j] = j;
     for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
+        size_t diagonal = row[0], least = i;
         row[0] = i;
         for (size_t j = 1; j <= b.len; j++) {
             size_t best = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
@@ -176,7 +178,10 @@ static size_t distance(dm_view a, dm_view b)
                 best = row[j - 1] + 1;
             diagonal = row[j];
             row[j] = best;
+            least = best < least ? best : least;
         }
+        if (least >= enough)
+            return enough;
     }
     return row[b.len];
 }
@@ -187,7 +192,7 @@ const char *dm_setting_nearest(dm_view name)
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < DM_COUNT_OF(rows) + DM_COUNT_OF(aliases); i++) {
         const char *key = i < DM_COUNT_OF(rows) ? rows[i].key : aliases[i - DM_COUNT_OF(rows)].name;
-        size_t d = distance(name, dm_view_of(key));
+        size_t d = distance(name, dm_view_of(key), least);
         if (d < least) {
             least = d;
             best = key;
