@@ -18,7 +18,7 @@ def wrk(proxy, connections, seconds):
               for part in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *fields,
                f"http://127.0.0.1:{proxy.port}{proxy.path}"]
-    counted, used = proxy.counters(), proxy.cpu_seconds()
+    counted, used = settled(proxy) if proxy.counters() else None, proxy.cpu_seconds()
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used = proxy.cpu_seconds() - used
     found = re.search(r"(\d+) requests in ([\d.]+)s", out)
@@ -35,11 +35,22 @@ def prove(proxy, before, requests, connections):
 
     When the clock stops, up to one request a connection is on its way and not in wrk's count.
     """
-    after = proxy.counters()
+    after = settled(proxy)
     answered, tokens, limits = (b - a for a, b in zip(before, after))
     for name, count in (("requests", answered), ("token checks", tokens), ("limit checks", limits)):
         if not requests <= count <= requests + 2 * connections:
             raise Void(f"{proxy.name}: {requests} requests, but its metrics show {count:g} {name}")
+
+
+def settled(proxy):
+    """The counters once requests that were on their way have ended."""
+    last = proxy.counters()
+    while True:
+        time.sleep(0.05)
+        now = proxy.counters()
+        if now == last:
+            return now
+        last = now
 
 
 def at_rate(machine, proxy, per_second, seconds, connections):
