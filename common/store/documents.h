@@ -9,11 +9,12 @@
 
 struct dm_documents; /* a backend: function table inside */
 
-/* One unique key: up to three top-level string fields. A document in which one of them is absent or
+enum { DM_DOCUMENTS_KEY_MAX = 4 };
+/* One unique key: up to four top-level string fields. A document in which one of them is absent or
  * no string is not held to the key. */
 struct dm_documents_unique {
     const char *collection;
-    const char *fields[5]; /* NULL-ended */
+    const char *fields[DM_DOCUMENTS_KEY_MAX + 1]; /* NULL-ended */
 };
 
 enum dm_filter_op {

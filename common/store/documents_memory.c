@@ -473,8 +473,10 @@ struct dm_documents *dm_documents_memory_new(const struct dm_documents_unique *u
     m->collections = dm_map_new(collection_free);
     m->uniques = dm_mem_array(n, sizeof *m->uniques);
     m->n_uniques = n;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        DM_REQUIRE(uniques[i].fields[0] != NULL && uniques[i].fields[DM_DOCUMENTS_KEY_MAX] == NULL);
         m->uniques[i] = uniques[i];
+    }
     return &m->base;
 }
 

@@ -25,7 +25,7 @@ bool dm_text_matches(const struct dm_text_query *q, dm_view text);
 
 /* Raw tokens of a unique key's fields; false when one is absent or no string: such a document is
  * not held to the key. */
-enum { DM_TEXT_KEY_FIELDS = 4 };
+enum { DM_TEXT_KEY_FIELDS = DM_DOCUMENTS_KEY_MAX };
 struct dm_text_key {
     dm_view raw[DM_TEXT_KEY_FIELDS];
     size_t n;

@@ -6,6 +6,7 @@ const struct dm_documents_unique documents_uniques[DOCUMENTS_UNIQUES] = {
     {"users", {"username"}},
     {"users", {"email"}},
     {"apis", {"api_name", "api_version"}},
+    {"endpoints", {"a", "b", "c", "d"}},
 };
 
 static const struct documents_factory *documents_factory;
@@ -117,6 +118,25 @@ static void unique_key_of_two_fields_needs_both_equal(void **state)
                      DM_OK);
     assert_int_equal(documents_insert(d, "apis", "{\"api_version\":\"v2\",\"api_name\":\"a\"}"),
                      DM_EXISTS);
+}
+
+static void unique_key_of_four_fields_needs_all_equal(void **state)
+{
+    struct dm_documents *d = *state;
+    const struct dm_filter all[] = {DM_WHERE("a", DM_LIT("1")), DM_WHERE("b", DM_LIT("2")),
+                                    DM_WHERE("c", DM_LIT("3")), DM_WHERE("d", DM_LIT("5"))};
+    DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
+    assert_int_equal(
+        documents_insert(d, "endpoints", "{\"a\":\"1\",\"b\":\"2\",\"c\":\"3\",\"d\":\"4\"}"),
+        DM_OK);
+    assert_int_equal(
+        documents_insert(d, "endpoints", "{\"a\":\"1\",\"b\":\"2\",\"c\":\"3\",\"d\":\"5\"}"),
+        DM_OK);
+    assert_int_equal(
+        documents_insert(d, "endpoints", "{\"d\":\"4\",\"c\":\"3\",\"b\":\"2\",\"a\":\"1\"}"),
+        DM_EXISTS);
+    assert_int_equal(dm_documents_find(d, "endpoints", all, 4, &doc, NULL, NULL), DM_OK);
+    documents_assert_json(doc, "{\"a\":\"1\",\"b\":\"2\",\"c\":\"3\",\"d\":\"5\"}");
 }
 
 static void document_without_the_field_is_not_held_to_the_key(void **state)
@@ -414,6 +434,7 @@ int documents_contract_run(const char *name, const struct documents_factory *fac
         CONTRACT(absent_document_and_collection_are_not_found),
         CONTRACT(unique_key_refuses_a_second_document),
         CONTRACT(unique_key_of_two_fields_needs_both_equal),
+        CONTRACT(unique_key_of_four_fields_needs_all_equal),
         CONTRACT(document_without_the_field_is_not_held_to_the_key),
         CONTRACT(escaped_strings_are_equal_by_their_characters),
         CONTRACT(a_name_inside_a_value_is_no_match),

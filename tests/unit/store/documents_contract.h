@@ -15,7 +15,7 @@ struct documents_factory {
     struct dm_documents *(*open)(void); /* an empty store holding documents_uniques */
     void (*close)(struct dm_documents *d);
 };
-enum { DOCUMENTS_UNIQUES = 3 };
+enum { DOCUMENTS_UNIQUES = 4 };
 extern const struct dm_documents_unique documents_uniques[DOCUMENTS_UNIQUES];
 
 int documents_contract_run(const char *name, const struct documents_factory *factory);
