@@ -106,6 +106,10 @@ static dm_view refusal_body(struct dm_exchange *x, enum dm_err err, char *text, 
     return dm_view_make(text, (size_t)len);
 }
 
+/* RFC 9110 §15.5.6: a 405 names what is allowed. Who refuses by route knows better and replies
+ * itself; this is for methods that nobody here serves. */
+static const dm_view METHODS = {"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS", 44};
+
 void dm_exchange_refuse(struct dm_exchange *x, enum dm_err err, dm_view reason)
 {
     enum { BODY_MAX = 512 }; /* code and sentence of errors.def, twice over */
@@ -113,14 +117,16 @@ void dm_exchange_refuse(struct dm_exchange *x, enum dm_err err, dm_view reason)
     dm_view body = refusal_body(x, err, text, sizeof text);
     /* on the stack, not in the arena: a request that has used its memory up must still get its
      * refusal */
-    struct dm_field_line lines[] = {
-        {.name = DM_LIT("Content-Type"),
-         .value = DM_LIT("application/json"),
-         .id = DM_HDR_CONTENT_TYPE},
-        {.name = DM_LIT("X-Doorman-Reason"), .value = reason, .id = DM_HDR_X_DOORMAN_REASON},
-    };
-    struct dm_fields fields = {
-        .items = lines, .count = reason.len > 0 ? 2 : 1, .size = DM_COUNT_OF(lines)};
+    struct dm_field_line lines[3] = {{.name = DM_LIT("Content-Type"),
+                                      .value = DM_LIT("application/json"),
+                                      .id = DM_HDR_CONTENT_TYPE}};
+    struct dm_fields fields = {.items = lines, .count = 1, .size = DM_COUNT_OF(lines)};
+    if (reason.len > 0)
+        lines[fields.count++] = (struct dm_field_line){
+            .name = DM_LIT("X-Doorman-Reason"), .value = reason, .id = DM_HDR_X_DOORMAN_REASON};
+    if (err == ERR_METHOD_NOT_ALLOWED)
+        lines[fields.count++] =
+            (struct dm_field_line){.name = DM_LIT("Allow"), .value = METHODS, .id = DM_HDR_ALLOW};
     struct dm_answer a = {.status = dm_err_info(err)->status, .fields = &fields};
     dm_exchange_reply(x, &a, body);
 }

@@ -57,7 +57,7 @@ struct http1_host { /* what connections of one listener share; embedded in struc
     struct dm_task task;
     bool draining;
     _Atomic size_t n_conns, n_inflight;
-    void (*on_free)(struct http1_host *host); /* a connection ended: the cap is the listener's */
+    void (*on_end)(struct http1_host *host); /* a connection ended: the cap is the listener's */
     void (*count)(struct http1_host *host, enum http1_count what);
     void (*count_guard)(struct http1_host *host, enum dm_guard g);
 };
@@ -120,6 +120,7 @@ extern const struct dm_carrier http1_carrier;
 void http1_host_init(struct http1_host *host);
 void http1_host_done(struct http1_host *host); /* every connection is gone by then */
 struct http1_conn *http1_open(struct http1_host *host, int fd, const struct dm_address *peer);
+void http1_drain(struct http1_host *host); /* idle ones are looked at once more, then closed */
 void http1_run(struct http1_conn *c);
 void http1_post(struct http1_conn *c); /* run it later in this turn */
 void http1_lose(struct http1_conn *c); /* both ways are gone */
@@ -132,7 +133,8 @@ enum http1_fill http1_fill(struct http1_conn *c, size_t max); /* conn->in must b
 void http1_advance(struct http1_conn *c, size_t len);
 void http1_keep_input(struct http1_conn *c); /* out of the scratch, into a block */
 struct http1 *http1_begin(struct http1_conn *c);
-void http1_end(struct http1 *h); /* gives all memory back */
+void http1_end(struct http1 *h);            /* gives all memory back */
+void http1_set_request_id(struct http1 *h); /* the client's, or one of our own */
 enum dm_guard http1_read_head(struct http1 *h, bool *ret_complete);
 bool http1_body_ready(struct http1 *h); /* a pull would not say DM_AGAIN */
 uint64_t

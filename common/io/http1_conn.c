@@ -22,6 +22,8 @@ enum {
 /* After an answer that ends the connection early: time and (by it) bytes for the client to stop
  * sending and read, or a reset would destroy the answer on its way (RFC 9112 §9.6). */
 static const dm_time LINGER_TIME = 2 * DM_SEC;
+/* For the first request of a connection that was made just before the drain began. */
+static const dm_time DRAIN_GRACE = DM_SEC;
 
 static struct http1 *of(struct dm_exchange *x)
 {
@@ -50,7 +52,7 @@ static void conn_free(struct http1_conn *c)
     dm_slab_give(&host->blocks, c->out_block);
     bump(&host->n_conns, -1);
     dm_slab_give(&host->conns, c);
-    host->on_free(host);
+    host->on_end(host);
 }
 
 void http1_lose(struct http1_conn *c)
@@ -287,8 +289,11 @@ static bool step_idle(struct http1_conn *c)
         break;
     }
     dm_time now = dm_loop_now(host->loop);
-    if (c->skip > 0)
-        return wait_until(c, now + host->rules->body_timeout);
+    if (c->skip > 0) { /* for all of it: nobody is waiting for these bytes */
+        if (c->read_by == DM_NEVER)
+            c->read_by = now + host->rules->body_timeout;
+        return false;
+    }
     if (!c->used)
         return false; /* a new connection: its time runs since accept */
     if (host->draining)
@@ -436,6 +441,22 @@ static void on_time(struct dm_timer *t)
         arm(c);
 }
 
+void http1_drain(struct http1_host *host)
+{
+    host->draining = true;
+    dm_time grace = dm_loop_now(host->loop) + DRAIN_GRACE;
+    DM_LIST_EACH_SAFE(&host->all, link, next)
+    {
+        struct http1_conn *c = DM_CONTAINER_OF(link, struct http1_conn, all);
+        if (c->rq != NULL || c->close || http1_pending(c) > 0)
+            continue; /* it ends after its answer */
+        if (!c->used && c->read_by > grace)
+            c->read_by = grace;
+        c->stream.readable_ = true;
+        http1_post(c);
+    }
+}
+
 /* ---- start and end ---- */
 
 struct http1_conn *http1_open(struct http1_host *host, int fd, const struct dm_address *peer)
@@ -452,7 +473,6 @@ struct http1_conn *http1_open(struct http1_host *host, int fd, const struct dm_a
     c->write_by = DM_NEVER;
     c->read_by = dm_loop_now(host->loop) + host->rules->header_timeout;
     bump(&host->n_conns, 1);
-    host->count(host, HTTP1_COUNT_ACCEPTED);
     arm(c);
     return c;
 }

@@ -172,7 +172,7 @@ static bool id_ok(dm_view id)
     return true;
 }
 
-static void set_request_id(struct http1 *h)
+void http1_set_request_id(struct http1 *h)
 {
     dm_view id = dm_fields_get(&h->x.head.fields, DM_HDR_X_REQUEST_ID);
     if (id.len == 0)
@@ -191,7 +191,7 @@ static enum dm_guard head_complete(struct http1 *h, dm_view raw)
     head->method = h->parser.method;
     head->target = h->parser.target;
     enum dm_guard g = dm_http_guard(head, raw, &h->rules->guard);
-    set_request_id(h);
+    http1_set_request_id(h);
     h->x.bytes_in = raw.len;
     if (g != DM_GUARD_OK)
         return g;

@@ -38,6 +38,7 @@ struct dm_listener {
     size_t shard;
     struct dm_metric *counts[HTTP1_COUNT_MAX_]; /* NULL: no metrics */
     struct dm_metric *refusals[DM_GUARD_COUNT_];
+    struct dm_metric *connections; /* open now */
 };
 
 struct dm_listener_limits_shared *dm_listener_limits_new(size_t max_connections)
@@ -93,6 +94,8 @@ static void register_metrics(struct dm_listener *l, struct dm_metrics *m)
     for (int i = 0; i < HTTP1_COUNT_MAX_; i++)
         l->counts[i] =
             dm_metric_get(m, DM_COUNTER, series[i].name, series[i].labels, series[i].help, NULL, 0);
+    l->connections = dm_metric_get(m, DM_GAUGE, "doorman_client_connections", "",
+                                   "Client connections open now.", NULL, 0);
     for (int g = 1; g < DM_GUARD_COUNT_; g++) {
         enum { LABEL_MAX = 64 };
         char labels[LABEL_MAX];
@@ -127,9 +130,12 @@ static bool take_place(struct dm_listener *l)
     }
 }
 
-static void on_free(struct http1_host *host)
+static void on_end(struct http1_host *host)
 {
-    atomic_fetch_sub_explicit(&of(host)->limits->open, 1, memory_order_relaxed);
+    struct dm_listener *l = of(host);
+    atomic_fetch_sub_explicit(&l->limits->open, 1, memory_order_relaxed);
+    if (l->connections != NULL)
+        dm_metric_add(l->connections, l->shard, -1);
 }
 
 /* ---- accepting ---- */
@@ -158,6 +164,9 @@ void dm_listener_adopt(struct dm_listener *l, int fd, const struct dm_address *p
         return;
     }
     (void)http1_open(&l->host, fd, peer);
+    count(&l->host, HTTP1_COUNT_ACCEPTED);
+    if (l->connections != NULL)
+        dm_metric_add(l->connections, l->shard, 1);
 }
 
 /* false: nothing more to accept now. */
@@ -317,7 +326,7 @@ enum dm_code dm_listener_open(const struct dm_listener_config *c, struct dm_list
     l->host.settings = c->settings;
     l->host.handler = c->handler;
     l->host.app = c->app;
-    l->host.on_free = on_free;
+    l->host.on_end = on_end;
     l->host.count = count;
     l->host.count_guard = count_guard;
     http1_host_init(&l->host);
@@ -362,15 +371,7 @@ void dm_listener_drain(struct dm_listener *l)
     for (int i = 0; l->io.fd >= 0 && i < BACKLOG && accept_one(l); i++)
         ;
     close_port(l);
-    l->host.draining = true;
-    /* A request may be on its way into an idle connection: each is looked at once more before it
-     * goes. */
-    DM_LIST_EACH_SAFE(&l->host.idle, link, next)
-    {
-        struct http1_conn *c = DM_CONTAINER_OF(link, struct http1_conn, idle);
-        c->stream.readable_ = true;
-        http1_post(c);
-    }
+    http1_drain(&l->host);
 }
 
 void dm_listener_free(struct dm_listener *l)

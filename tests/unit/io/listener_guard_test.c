@@ -161,7 +161,10 @@ static void check_refused(struct front *f, const struct rule *r, int fd)
     if (!closed || f->n_asked > 0)
         fail_msg("%s: closed %d, asked %zu", r->name, closed, f->n_asked);
     assert_non_null(strstr(answer, "Connection: close\r\n"));
-    assert_non_null(strstr(answer, "X-Request-ID: "));
+    const char *id = strstr(answer, "\r\nX-Request-ID: ");
+    assert_non_null(id);
+    assert_int_equal(strcspn(id + strlen("\r\nX-Request-ID: "), "\r"), 36);
+    assert_true((r->status == 405) == (strstr(answer, "\r\nAllow: GET, ") != NULL));
     assert_non_null(strstr(answer, "X-Frame-Options: DENY\r\n"));
     assert_non_null(strstr(answer, "\"error_message\":\""));
     close(fd);

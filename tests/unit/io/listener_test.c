@@ -210,6 +210,9 @@ static void at_the_cap_the_longest_idle_connection_makes_room(void **state)
         assert_int_equal(closed, i == 1);
     }
     assert_int_equal(dm_listener_connections(f->listener), CAP);
+    struct dm_metric *open =
+        dm_metric_get(f->metrics, DM_GAUGE, "doorman_client_connections", "", "", NULL, 0);
+    assert_int_equal(dm_metric_value(open), CAP);
     assert_int_equal(front_metric(f, "doorman_client_connections_total", "result=\"evicted\""), 1);
     for (int i = 0; i <= CAP; i++)
         close(fds[i]);
@@ -277,6 +280,22 @@ static void draining_closes_idle_connections_and_ends_running_ones_after_their_a
     close(late);
 }
 
+static void a_connection_without_a_request_does_not_hold_the_drain_up(void **state)
+{
+    struct front *f = *state;
+    int silent = front_connect(f), quick = front_connect(f);
+    dm_listener_drain(f->listener);
+    front_settle(f);
+    assert_int_equal(dm_listener_connections(f->listener), 2);
+    front_send(f, quick, GET); /* sent when it knew nothing of a drain */
+    assert_non_null(strstr(front_read(f, quick, NULL), "Connection: close\r\n"));
+    front_pass(f, 1100 * DM_MS);
+    front_pass(f, 3 * DM_SEC); /* its 408 has been there to read */
+    assert_int_equal(dm_listener_connections(f->listener), 0);
+    close(silent);
+    close(quick);
+}
+
 static void an_answer_begun_before_the_drain_closes_behind_it(void **state)
 {
     struct front *f = *state;
@@ -339,6 +358,7 @@ int main(void)
         T(at_the_cap_the_longest_idle_connection_makes_room),
         T(at_the_cap_without_an_idle_one_the_new_one_is_closed),
         T(draining_closes_idle_connections_and_ends_running_ones_after_their_answer),
+        T(a_connection_without_a_request_does_not_hold_the_drain_up),
         T(an_answer_begun_before_the_drain_closes_behind_it),
         T(who_is_in_the_backlog_when_the_drain_begins_is_served),
         T(the_end_cuts_what_is_left_and_says_so),
