@@ -295,6 +295,7 @@ static void serve(struct doorman *d)
 {
     char line[128];
 
+    dm_mem_trim();
     atomic_store(&d->ops.ready, true);
     snprintf(line, sizeof(line), "Doorman all listening on port %u", gw_plane_port(d->plane));
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, line);

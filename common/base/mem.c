@@ -1,6 +1,7 @@
 #include "base/mem.h"
 
 #include <stdatomic.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,4 +76,9 @@ void dm_mem_wipe(void *ptr, size_t len)
 uint64_t dm_mem_count(void)
 {
     return atomic_load_explicit(&allocations, memory_order_relaxed);
+}
+
+void dm_mem_trim(void)
+{
+    malloc_trim(0);
 }

@@ -14,6 +14,8 @@ char *dm_mem_text(dm_view v);                       /* NUL-ended copy */
 void dm_mem_free(void *ptr);                        /* NULL is fine */
 void dm_mem_freep(void *ptr_to_ptr);                /* frees and sets NULL; for DM_DEFER */
 void dm_mem_wipe(void *ptr, size_t len);            /* not optimised away */
+/* Gives freed pages back to the system: after a start that read much and keeps little. */
+void dm_mem_trim(void);
 /* allocations by our code so far, all threads */
 uint64_t dm_mem_count(void);
 

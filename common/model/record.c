@@ -118,15 +118,31 @@ size_t dm_record_merge(struct dm_json *doc, const struct dm_json *patch)
     return changed;
 }
 
+/* Of the simple kinds that defaults are: its text is the table's. */
+static bool is_default(const struct dm_field *f, const struct dm_json *value)
+{
+    struct dm_buf text;
+    bool same;
+
+    if (f->default_json == NULL)
+        return false;
+    dm_buf_init(&text, 64); /* longer than any default; what does not fit is none */
+    dm_json_write(value, &text);
+    same = dm_buf_ok(&text) && dm_view_eq(dm_buf_view(&text), dm_view_of(f->default_json));
+    dm_buf_done(&text);
+    return same;
+}
+
 struct dm_json *dm_record_project(const struct dm_record_type *t, const struct dm_json *doc)
 {
     struct dm_json *out = dm_json_new_object();
     for (size_t i = 0; i < t->n_fields; i++) {
         dm_view name = dm_view_of(t->fields[i].name);
         const struct dm_json *value = dm_json_get(doc, name);
-        if ((t->fields[i].flags & DM_FIELD_PROJECTED) != 0 && !dm_json_is(value, DM_JSON_NULL))
-            dm_json_set(out, name,
-                        dm_json_clone(value)); /* null reads as absent: not worth its bytes */
+        /* Null and the default read as absent: not worth their bytes, thousands of times over. */
+        if ((t->fields[i].flags & DM_FIELD_PROJECTED) != 0 && !dm_json_is(value, DM_JSON_NULL) &&
+            !is_default(&t->fields[i], value))
+            dm_json_set(out, name, dm_json_clone(value));
     }
     return out;
 }
