@@ -3,6 +3,7 @@
 #include "model/settings_load.h"
 
 #include "base/assert.h"
+#include "crypto/certificate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -172,10 +173,37 @@ static void check_mongo(struct dm_settings_loading *l)
                           "one host, or the name of the replica set");
 }
 
+/* G27: an end so near that a renewal must have failed. */
+static const dm_time certificate_warning = 14 * 86400 * DM_SEC;
+
+static void check_certificate(struct dm_settings_loading *l)
+{
+    const struct dm_clock *clock = l->in->clock != NULL ? l->in->clock : &dm_clock_system;
+    const dm_time now = dm_clock_wall(clock);
+    struct dm_buf chain, key;
+    dm_time until = now;
+    dm_buf_init(&chain, DM_SETTINGS_READ_CAP);
+    dm_buf_init(&key, DM_SETTINGS_READ_CAP);
+    const char *wrong = dm_settings_read(l->s->ssl_certfile, &chain);
+    if (wrong == NULL)
+        wrong = dm_settings_read(l->s->ssl_keyfile, &key);
+    if (wrong == NULL)
+        wrong = dm_certificate_check(dm_buf_view(&chain), dm_buf_view(&key), now, &until);
+    if (wrong != NULL)
+        dm_setting_refuse(l, "SSL_CERTFILE", wrong, "a PEM chain, and its key in SSL_KEYFILE");
+    else if (until - now < certificate_warning)
+        dm_setting_warn(l, "SSL_CERTFILE: the certificate ends within 14 days");
+    dm_settings_wipe(&key);
+    dm_buf_done(&chain);
+}
+
 static void check_tls(struct dm_settings_loading *l)
 {
     struct dm_settings *s = l->s;
     check_both(l, "SSL_CERTFILE", "SSL_KEYFILE");
+    if (s->ssl_certfile.len > 0 && s->ssl_keyfile.len > 0 && !dm_setting_bad(l, "SSL_CERTFILE") &&
+        !dm_setting_bad(l, "SSL_KEYFILE"))
+        check_certificate(l);
     if (s->https_enabled && s->ssl_certfile.len > 0)
         dm_setting_refuse(l, "HTTPS_ENABLED",
                           "says that a proxy ends TLS while SSL_CERTFILE is set",

@@ -258,7 +258,7 @@ void dm_settings_scan_file(struct dm_settings_loading *l, dm_view path)
     struct dm_error err = {0};
     char reason[DM_ERROR_TEXT];
     l->st->file = dm_settings_keep_text(l->st, path);
-    dm_buf_init(&text, DM_SETTINGS_FILE_MAX + 2 * DM_SETTINGS_FILE_MAX / 64);
+    dm_buf_init(&text, DM_SETTINGS_READ_CAP);
     const char *wrong = dm_settings_read(path, &text);
     if (wrong != NULL) {
         (void)snprintf(reason, sizeof(reason), " could not be read: %s; expected: a readable file",

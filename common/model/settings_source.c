@@ -97,7 +97,7 @@ static void read_key_file(struct dm_settings_loading *l, size_t slot, const char
         return;
     }
     struct dm_buf text;
-    dm_buf_init(&text, DM_SETTINGS_FILE_MAX + READ_STEP + 1);
+    dm_buf_init(&text, DM_SETTINGS_READ_CAP);
     const char *reason = dm_settings_read(path, &text);
     if (reason != NULL) {
         fault_in_env(l, name, "%s_FILE names \"%.*s\": %s; expected: a readable file", name,

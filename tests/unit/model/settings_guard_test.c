@@ -79,7 +79,6 @@ static const struct rule everywhere[] = {
     {G, {"GRPC_RETRY_MAX_MS=99"}, REFUSED, "GRPC_RETRY_BASE_MS: more than GRPC_RETRY_MAX_MS; got 100; expected: at most 99; from default"},
     {G, {"MAX_URI_BYTES=9000", "MAX_HEADER_BYTES=8999"}, REFUSED, "MAX_URI_BYTES: more than MAX_HEADER_BYTES"},
     {G, {"SSL_CERTFILE=/etc/passwd"}, REFUSED, "SSL_CERTFILE: set without SSL_KEYFILE"},
-    {G, {"SSL_CERTFILE=/etc/passwd", "SSL_KEYFILE=/etc/passwd", "HTTPS_ENABLED=1"}, REFUSED, "HTTPS_ENABLED: says that a proxy ends TLS"},
     {A, {"COOKIE_SAMESITE=none"}, REFUSED, "COOKIE_SAMESITE: None needs HTTPS_ONLY or HTTPS_ENABLED"}, /* G23 */
     {A, {"COOKIE_SAMESITE=none", "HTTPS_ENABLED=true"}, FINE, ""},
     {A, {"AUTH_EXPIRE_TIME=8", "AUTH_EXPIRE_TIME_FREQ=days"}, REFUSED, "AUTH_REFRESH_EXPIRE_TIME: shorter than the life of an access token"},
@@ -201,27 +200,77 @@ static void without_any_key_nothing_starts(void **state) /* G2, G30 */
     loaded_done(&l);
 }
 
-static void a_key_that_others_may_read_is_warned_about(void **state) /* G27 */
+/* CN=doorman.test, P-256, valid from 2026-11-21T12:00:06Z to 2036-11-18T12:00:06Z. Made for this test. */
+static const char pair[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBgjCCASmgAwIBAgIUUcs1o8JqCQJ/ZoidJ5GsjRD8IIUwCgYIKoZIzj0EAwIw\n"
+    "FzEVMBMGA1UEAwwMZG9vcm1hbi50ZXN0MB4XDTI2MTEyMTEyMDAwNloXDTM2MTEx\n"
+    "ODEyMDAwNlowFzEVMBMGA1UEAwwMZG9vcm1hbi50ZXN0MFkwEwYHKoZIzj0CAQYI\n"
+    "KoZIzj0DAQcDQgAE7RcKOdJ/QpA70b3fYmwwtv1pWIyHqJjz5kRBv03yfwaZ3p/4\n"
+    "nPXehDuX33d2cmzUMsKeDj3fHp16XNFlaNcAG6NTMFEwHQYDVR0OBBYEFK1VfbAj\n"
+    "dcV2EniCDOPUZ1xhkO2LMB8GA1UdIwQYMBaAFK1VfbAjdcV2EniCDOPUZ1xhkO2L\n"
+    "MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDRwAwRAIgYxVLzJaTENyWUZ6O\n"
+    "H2nFznX6LyTpxHb6GfrRWvlnG/0CIAobZJrgiuEkrjklLEgvNvaV4gGIsYAmayvB\n"
+    "7gV3gSvP\n"
+    "-----END CERTIFICATE-----\n"
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGnvUt8A5bFtVfLFC\n"
+    "PkDch9gaP6Fx++coHQ73qpFvAUWhRANCAATtFwo50n9CkDvRvd9ibDC2/WlYjIeo\n"
+    "mPPmREG/TfJ/Bpnen/ic9d6EO5ffd3ZybNQywp4OPd8enXpc0WVo1wAb\n"
+    "-----END PRIVATE KEY-----\n";
+
+/* A gateway that ends TLS itself, at a time of our choice. */
+static void with_certificate(struct loaded *l, struct dm_clock_manual *clock, const char *now)
+{
+    static char cert[128], key[128];
+    const char *path = scratch_file("pair.pem", pair);
+    dm_time wall;
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_true(dm_time_from_iso(dm_view_of(now), &wall));
+    dm_clock_manual_init(clock, 0, wall);
+    (void)snprintf(cert, sizeof(cert), "SSL_CERTFILE=%s", path);
+    (void)snprintf(key, sizeof(key), "SSL_KEYFILE=%s", path);
+    production(l, DM_ROLE_GATEWAY);
+    l->in.clock = &clock->clock;
+    loaded_env(l, "HTTPS_ENABLED=false");
+    loaded_env(l, "HTTPS_ONLY=true");
+    loaded_env(l, cert);
+    loaded_env(l, key);
+    loaded_run(l);
+}
+
+static void certificates_are_checked_before_anything_listens(void **state) /* G27 */
 {
     (void)state;
     struct loaded l;
-    char cert[128], key[128];
-    const char *path = scratch_file("key.pem", "-");
-    assert_int_equal(chmod(path, 0644), 0);
-    (void)snprintf(cert, sizeof(cert), "SSL_CERTFILE=%s", path);
-    (void)snprintf(key, sizeof(key), "SSL_KEYFILE=%s", path);
-    production(&l, DM_ROLE_GATEWAY);
-    loaded_env(&l, "HTTPS_ENABLED=false");
-    loaded_env(&l, "HTTPS_ONLY=true");
-    loaded_env(&l, cert);
-    loaded_env(&l, key);
+    struct dm_clock_manual clock;
+    with_certificate(&l, &clock, "2030-01-01T00:00:00Z");
+    loaded_expect_ok(&l);
+    assert_false(loaded_said(&l.warnings, "SSL_"));
+    assert_int_equal(chmod(l.s->ssl_keyfile.ptr, 0644), 0);
     loaded_run(&l);
     loaded_expect_ok(&l);
     assert_true(loaded_said(&l.warnings, "SSL_KEYFILE: others may read it"));
-    assert_int_equal(chmod(path, 0600), 0);
-    loaded_run(&l);
+    loaded_done(&l);
+
+    with_certificate(&l, &clock, "2036-11-05T00:00:00Z");
     loaded_expect_ok(&l);
-    assert_false(loaded_said(&l.warnings, "SSL_KEYFILE"));
+    assert_true(loaded_said(&l.warnings, "SSL_CERTFILE: the certificate ends within 14 days"));
+    loaded_done(&l);
+
+    with_certificate(&l, &clock, "2036-11-19T00:00:00Z");
+    assert_int_equal(loaded_faults(&l), 1);
+    loaded_expect_fault(&l, "SSL_CERTFILE: the certificate has expired; got ");
+    loaded_env(&l, "HTTPS_ENABLED=true");
+    loaded_run(&l);
+    assert_int_equal(loaded_faults(&l), 2);
+    loaded_expect_fault(&l, "HTTPS_ENABLED: says that a proxy ends TLS while SSL_CERTFILE is set; got true;");
+    loaded_env(&l, "HTTPS_ENABLED=false");
+    loaded_env(&l, "SSL_CERTFILE=/etc/passwd");
+    loaded_run(&l);
+    assert_int_equal(loaded_faults(&l), 1);
+    loaded_expect_fault(&l, "SSL_CERTFILE: no certificate can be read from it; got /etc/passwd; expected: a PEM "
+                            "chain, and its key in SSL_KEYFILE; from env");
     loaded_done(&l);
 }
 
@@ -271,7 +320,7 @@ int main(void)
         cmocka_unit_test(guards_are_silent_elsewhere),
         cmocka_unit_test(strict_production_refuses_what_it_else_warns_about),
         cmocka_unit_test(without_any_key_nothing_starts),
-        cmocka_unit_test(a_key_that_others_may_read_is_warned_about),
+        cmocka_unit_test(certificates_are_checked_before_anything_listens),
         cmocka_unit_test(values_follow_from_others),
         cmocka_unit_test(a_check_for_production_needs_no_production),
     };
