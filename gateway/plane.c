@@ -41,6 +41,7 @@ struct gw_plane {
     struct dm_listener_limits_shared *limits;
     struct thread *threads;
     uint16_t port;
+    bool draining;
     _Atomic size_t undrained; /* workers that still have connections */
 };
 
@@ -100,10 +101,10 @@ static void on_turn_end(void *ctx)
 {
     struct thread *t = ctx;
 
-    if (t->listener == NULL)
-        return;
-    atomic_store_explicit(&t->inflight, dm_listener_inflight(t->listener), memory_order_relaxed);
-    if (!t->draining || dm_listener_connections(t->listener) > 0)
+    if (t->listener != NULL)
+        atomic_store_explicit(&t->inflight, dm_listener_inflight(t->listener),
+                              memory_order_relaxed);
+    if (!t->draining || (t->listener != NULL && dm_listener_connections(t->listener) > 0))
         return;
     t->draining = false;
     if (atomic_fetch_sub(&t->plane->undrained, 1) == 1 && t->plane->config.on_drained != NULL)
@@ -118,6 +119,12 @@ static void on_heart(struct dm_timer *timer)
     dm_timer_start(t->loop, timer, heartbeat);
 }
 
+static void close_port(struct thread *t)
+{
+    dm_listener_free(t->listener);
+    t->listener = NULL;
+}
+
 static void *run(void *arg)
 {
     struct thread *t = arg;
@@ -125,8 +132,7 @@ static void *run(void *arg)
     dm_timer_start(t->loop, &t->heart, 0);
     dm_loop_run(t->loop);
     dm_timer_stop(&t->heart);
-    dm_listener_free(t->listener);
-    t->listener = NULL;
+    close_port(t);
     return NULL;
 }
 
@@ -219,21 +225,6 @@ static void run_listen(struct dm_call *call)
     dm_call_done(call);
 }
 
-enum dm_code gw_plane_listen(struct gw_plane *p, struct dm_error *err)
-{
-    p->port = p->config.port;
-    for (size_t i = 0; i < p->config.n_workers; i++) {
-        struct listen_call l = {.call = {.run = run_listen}, .thread = &p->threads[i]};
-        enum dm_code rc = dm_mailbox_call(p->threads[i].mailbox, &l.call);
-
-        if (rc == DM_OK && l.rc == DM_OK)
-            continue;
-        *err = l.err;
-        return rc != DM_OK ? rc : l.rc;
-    }
-    return DM_OK;
-}
-
 struct simple_call {
     struct dm_call call;
     struct thread *thread;
@@ -259,6 +250,22 @@ static void on_every_thread(struct gw_plane *p, void (*what)(struct thread *t))
     }
 }
 
+enum dm_code gw_plane_listen(struct gw_plane *p, struct dm_error *err)
+{
+    p->port = p->config.port;
+    for (size_t i = 0; i < p->config.n_workers; i++) {
+        struct listen_call l = {.call = {.run = run_listen}, .thread = &p->threads[i]};
+        enum dm_code rc = dm_mailbox_call(p->threads[i].mailbox, &l.call);
+
+        if (rc == DM_OK && l.rc == DM_OK)
+            continue;
+        on_every_thread(p, close_port);
+        *err = l.err;
+        return rc != DM_OK ? rc : l.rc;
+    }
+    return DM_OK;
+}
+
 static void drain_thread(struct thread *t)
 {
     t->draining = true;
@@ -273,6 +280,9 @@ static void forget_thread(struct thread *t)
 
 void gw_plane_drain(struct gw_plane *p)
 {
+    if (p->draining) /* counting anew would tell of the end twice, or too early */
+        return;
+    p->draining = true;
     atomic_store(&p->undrained, p->config.n_workers);
     on_every_thread(p, drain_thread);
 }

@@ -46,7 +46,8 @@ enum dm_code gw_plane_listen(struct gw_plane *p,
                              struct dm_error *err) DM_MUST_USE; /* all workers, or none */
 uint16_t gw_plane_port(const struct gw_plane *p);
 size_t gw_plane_inflight(const struct gw_plane *p); /* any thread */
-void gw_plane_drain(struct gw_plane *p);            /* no new connections; running requests end */
+/* No new connections; running requests end. Once: later calls do nothing. */
+void gw_plane_drain(struct gw_plane *p);
 void gw_plane_forget(
     struct gw_plane *p); /* turns and circuits back to their start; any thread but workers' */
 void gw_plane_stop(struct gw_plane *p); /* cuts what still runs, ends the threads */
