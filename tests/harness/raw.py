@@ -118,16 +118,21 @@ class LyingUpstream:
     """A server whose every connection is one call of a script the test supplies.
 
     script(connection, number) gets a RawConnection of the accepted socket and the count of
-    connections before it. Whatever the script raises is kept in .faults.
+    connections before it. Whatever the script raises is kept in .faults. With a path it listens
+    on a Unix socket.
     """
 
-    def __init__(self, script):
+    def __init__(self, script, path=None):
         self.script = script
         self.faults = []
         self.n_connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = self._listener.getsockname()
-        self.url = f"http://127.0.0.1:{self.address[1]}"
+        if path:
+            self._listener = socket.create_server(str(path), family=socket.AF_UNIX)
+            self.address, self.url = path, f"unix:{path}"
+        else:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self.address = self._listener.getsockname()
+            self.url = f"http://127.0.0.1:{self.address[1]}"
         self._open = []
         self._threads = []
         self._accepting = threading.Thread(target=self._accept, daemon=True)

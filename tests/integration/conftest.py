@@ -82,8 +82,8 @@ def lying_upstream():
     """lying_upstream(script): a server that sends what the script writes. See LyingUpstream."""
     started = []
 
-    def start(script):
-        started.append(LyingUpstream(script))
+    def start(script, path=None):
+        started.append(LyingUpstream(script, path))
         return started[-1]
 
     yield start
