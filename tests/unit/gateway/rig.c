@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 static const dm_time START = 1700000000 * DM_SEC;
+size_t rig_arena_chunk = RIG_ARENA_CHUNK;
 
 /* --- a live store in the hands of the test --- */
 
@@ -650,7 +651,7 @@ static void init_cold(struct rig *r, const char *const *env)
     r->keys = rig_keys(r->settings);
     r->loop = dm_loop_new(&r->clock.clock);
     r->metrics = dm_metrics_new(1);
-    r->arenas = dm_arena_pool_new(8 * 1024, 16);
+    r->arenas = dm_arena_pool_new(rig_arena_chunk, rig_arena_chunk == RIG_ARENA_CHUNK ? 16 : 0);
     r->limits = dm_listener_limits_new(64);
     r->memory = dm_live_memory_new(r->loop);
     r->admin = dm_live_memory_admin(r->memory);

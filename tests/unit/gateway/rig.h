@@ -72,6 +72,10 @@ struct rig {
     const char *body;
 };
 
+/* Smaller: every few fields of a request are an allocation of their own, for faults by count. */
+enum { RIG_ARENA_CHUNK = 8 * 1024 };
+extern size_t rig_arena_chunk;
+
 void rig_init(struct rig *r, const char *const *env); /* NULL-ended KEY=VALUE, may be NULL */
 void rig_init_cold(struct rig *r);                    /* no policy was ever loaded */
 void rig_done(struct rig *r);
@@ -123,6 +127,7 @@ void rig_hang_up(struct rig *r, size_t upstream);
 void rig_hold(struct rig *r, bool admit, bool objects);
 void rig_release(struct rig *r, enum dm_admit_verdict verdict);
 
+/* Parts that other rigs use too. */
 struct dm_settings *rig_settings(const char *const *env);
 struct dm_keyset *rig_keys(const struct dm_settings *s);
 void rig_sign(const struct dm_keyset *keys, const char *payload, char *token, size_t size);
