@@ -61,21 +61,27 @@ size_t dm_settings_slot(const struct dm_settings_loading *l, dm_view name)
     return SIZE_MAX;
 }
 
+/* The row that a slot speaks for; NULL: an alias that stands for nothing, or no slot. */
+static const struct dm_setting_row *row_of(const struct dm_settings_loading *l, size_t slot)
+{
+    if (slot >= l->n_rows + l->n_aliases)
+        return NULL;
+    return slot < l->n_rows ? &l->rows[slot]
+                            : dm_setting_find(dm_view_of(l->aliases[slot - l->n_rows].key));
+}
+
 /* KEY_FILE: for secrets (configuration.md §0.2), and for public keys, which are mounted the same
  * way. */
 static bool may_come_from_file(const struct dm_settings_loading *l, size_t slot)
 {
-    if (slot >= l->n_rows + l->n_aliases)
-        return false;
-    const struct dm_setting_row *row =
-        slot < l->n_rows ? &l->rows[slot]
-                         : dm_setting_find(dm_view_of(l->aliases[slot - l->n_rows].key));
+    const struct dm_setting_row *row = row_of(l, slot);
     return row != NULL && (dm_setting_secret(row) || row->type == DM_SETTING_PEM);
 }
 
-static void fault_in_env(struct dm_settings_loading *l, const char *name, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void fault_in_env(struct dm_settings_loading *l, const char *name, const char *fmt, ...)
+static void fault_in_env(struct dm_settings_loading *l, size_t slot, const char *name,
+                         const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static void fault_in_env(struct dm_settings_loading *l, size_t slot, const char *name,
+                         const char *fmt, ...)
 {
     char reason[512], line[1024];
     va_list args;
@@ -86,6 +92,7 @@ static void fault_in_env(struct dm_settings_loading *l, const char *name, const 
     dm_setting_fault_at(
         l, &(struct dm_settings_fault){.key = dm_view_of(name), .reason = dm_view_of(reason)},
         dm_view_of(line));
+    l->bad[row_of(l, slot) - l->rows] = true; /* not "required" on top */
 }
 
 static void read_key_file(struct dm_settings_loading *l, size_t slot, const char *name,
@@ -93,14 +100,15 @@ static void read_key_file(struct dm_settings_loading *l, size_t slot, const char
 {
     struct dm_setting_raw *raw = &l->env[slot];
     if (raw->set) {
-        fault_in_env(l, name, "%s and %s_FILE are both set; expected: one of them", name, name);
+        fault_in_env(l, slot, name, "%s and %s_FILE are both set; expected: one of them", name,
+                     name);
         return;
     }
     struct dm_buf text;
     dm_buf_init(&text, DM_SETTINGS_READ_CAP);
     const char *reason = dm_settings_read(path, &text);
     if (reason != NULL) {
-        fault_in_env(l, name, "%s_FILE names \"%.*s\": %s; expected: a readable file", name,
+        fault_in_env(l, slot, name, "%s_FILE names \"%.*s\": %s; expected: a readable file", name,
                      DM_FMT(dm_view_sub(path, 0, PATH_SHOWN_MAX)), reason);
     } else {
         dm_view v = dm_buf_view(&text);

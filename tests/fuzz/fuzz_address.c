@@ -1,7 +1,7 @@
 /* layer: model */
 /* Forwarding headers and address lists as strangers write them. First byte: which header; then its
- * value, up to a newline; then the list of trusted proxies. The client found is the peer or one that
- * no trusted proxy stands for; an address that parses is written and parses to itself. */
+ * value, up to a newline; then the list of trusted proxies. The client found is the peer or one
+ * that no trusted proxy stands for; an address that parses is written and parses to itself. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -46,12 +46,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     dm_view rest = dm_view_make((const char *)data + 1, size - 1), value = rest;
     (void)dm_view_split(&rest, '\n', &value);
-    dm_view *const headers[] = {&f.x_forwarded_for, &f.x_real_ip, &f.cf_connecting_ip, &f.forwarded};
+    dm_view *const headers[] = {&f.x_forwarded_for, &f.x_real_ip, &f.cf_connecting_ip,
+                                &f.forwarded};
     *headers[data[0] % DM_COUNT_OF(headers)] = value;
     DM_REQUIRE(dm_address_parse(DM_LIT("127.0.0.1"), &peer));
     struct dm_address_set *proxies = rest.len > 0 ? set_of(rest) : NULL;
     dm_address_effective(&peer, true, proxies, &f, &client);
-    if (!dm_address_eq(&client, &peer) && (f.x_forwarded_for.ptr != NULL || f.forwarded.ptr != NULL)) {
+    if (!dm_address_eq(&client, &peer) &&
+        (f.x_forwarded_for.ptr != NULL || f.forwarded.ptr != NULL)) {
         DM_REQUIRE(dm_address_set_count(proxies) == 0 ? !dm_address_loopback(&client)
                                                       : !dm_address_set_has(proxies, &client));
     }

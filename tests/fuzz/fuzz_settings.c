@@ -38,7 +38,8 @@ static void check_lines(const struct dm_buf *faults)
     dm_view rest = dm_buf_view(faults), line;
     size_t n = 0;
     while (dm_view_split(&rest, '\n', &line)) {
-        DM_REQUIRE(line.len == 0 || dm_view_starts(line, DM_LIT("Failed to start server: Error: ")));
+        DM_REQUIRE(line.len == 0 ||
+                   dm_view_starts(line, DM_LIT("Failed to start server: Error: ")));
         n += line.len > 0;
     }
     DM_REQUIRE(n > 0);
@@ -63,8 +64,8 @@ static void check_taken(const struct dm_settings *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const environment[] = {"JWT_SECRET_KEY=" SECRET, "DOORMAN_ADMIN_PASSWORD=" SECRET,
-                                              NULL};
+    static const char *const environment[] = {"JWT_SECRET_KEY=" SECRET,
+                                              "DOORMAN_ADMIN_PASSWORD=" SECRET, NULL};
     struct dm_buf faults, warnings, notes;
     struct dm_settings *s = NULL;
     char path[PATH_SIZE];
@@ -75,8 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dm_buf_init(&faults, SAID_MAX);
     dm_buf_init(&warnings, SAID_MAX);
     dm_buf_init(&notes, SAID_MAX);
-    const struct dm_settings_input in = {.role = DM_ROLE_ALL, .environ_ = environment,
-                                         .config_file = path, .notes = &notes};
+    const struct dm_settings_input in = {
+        .role = DM_ROLE_ALL, .environ_ = environment, .config_file = path, .notes = &notes};
     if (dm_settings_load(&in, &s, &faults, &warnings) == DM_OK) {
         DM_REQUIRE(dm_buf_view(&faults).len == 0);
         check_taken(s);

@@ -1,14 +1,16 @@
 /* Certificates and their keys: configuration.md §2.5, G27. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "base/mem.h"
 #include "crypto/certificate.h"
 
-/* CN=doorman.test, P-256, valid from 2026-11-21T12:00:06Z to 2036-11-18T12:00:06Z. Made for this test. */
+/* CN=doorman.test, P-256, valid from 2026-11-21T12:00:06Z to 2036-11-18T12:00:06Z. Made for this
+ * test. */
 static const char certificate[] =
     "-----BEGIN CERTIFICATE-----\n"
     "MIIBgjCCASmgAwIBAgIUUcs1o8JqCQJ/ZoidJ5GsjRD8IIUwCgYIKoZIzj0EAwIw\n"
@@ -21,18 +23,16 @@ static const char certificate[] =
     "H2nFznX6LyTpxHb6GfrRWvlnG/0CIAobZJrgiuEkrjklLEgvNvaV4gGIsYAmayvB\n"
     "7gV3gSvP\n"
     "-----END CERTIFICATE-----\n";
-static const char its_key[] =
-    "-----BEGIN PRIVATE KEY-----\n"
-    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGnvUt8A5bFtVfLFC\n"
-    "PkDch9gaP6Fx++coHQ73qpFvAUWhRANCAATtFwo50n9CkDvRvd9ibDC2/WlYjIeo\n"
-    "mPPmREG/TfJ/Bpnen/ic9d6EO5ffd3ZybNQywp4OPd8enXpc0WVo1wAb\n"
-    "-----END PRIVATE KEY-----\n";
-static const char other_key[] =
-    "-----BEGIN PRIVATE KEY-----\n"
-    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJkfi+naT6Yf8zut+\n"
-    "gpurf1CHYMonCv29TBRtMOqwzS6hRANCAAQ+wPoj9Aej6z8JnAQktgsNCkiIih1P\n"
-    "P5MzCnxCbaYdj5NyMy9NF/H3G2/CuXlqrsxxdk6TMI52JaZQIkd9kRZg\n"
-    "-----END PRIVATE KEY-----\n";
+static const char its_key[] = "-----BEGIN PRIVATE KEY-----\n"
+                              "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGnvUt8A5bFtVfLFC\n"
+                              "PkDch9gaP6Fx++coHQ73qpFvAUWhRANCAATtFwo50n9CkDvRvd9ibDC2/WlYjIeo\n"
+                              "mPPmREG/TfJ/Bpnen/ic9d6EO5ffd3ZybNQywp4OPd8enXpc0WVo1wAb\n"
+                              "-----END PRIVATE KEY-----\n";
+static const char other_key[] = "-----BEGIN PRIVATE KEY-----\n"
+                                "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJkfi+naT6Yf8zut+\n"
+                                "gpurf1CHYMonCv29TBRtMOqwzS6hRANCAAQ+wPoj9Aej6z8JnAQktgsNCkiIih1P\n"
+                                "P5MzCnxCbaYdj5NyMy9NF/H3G2/CuXlqrsxxdk6TMI52JaZQIkd9kRZg\n"
+                                "-----END PRIVATE KEY-----\n";
 
 static dm_time at(const char *iso)
 {
@@ -66,7 +66,8 @@ static void a_pair_holds_within_its_validity(void **state)
 static void a_key_of_somebody_else_is_told(void **state)
 {
     (void)state;
-    expect(certificate, other_key, "2030-01-01T00:00:00Z", "the key is not that of the certificate");
+    expect(certificate, other_key, "2030-01-01T00:00:00Z",
+           "the key is not that of the certificate");
 }
 
 static void texts_that_are_no_pem_are_told(void **state)

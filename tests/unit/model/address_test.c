@@ -1,8 +1,10 @@
-/* Addresses, sets of them, and who the client is behind proxies: operations.md §8.11, gateway.md §3.1. */
+/* Addresses, sets of them, and who the client is behind proxies: operations.md §8.11, gateway.md
+ * §3.1. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "model/address.h"
@@ -32,10 +34,15 @@ static struct dm_address_set *set_of(const char *csv)
 static void addresses_are_written_in_canonical_form(void **state)
 {
     (void)state;
-    static const char *const pairs[][2] = {
-        {"1.2.3.4", "1.2.3.4"}, {"255.255.255.255", "255.255.255.255"}, {"::ffff:1.2.3.4", "1.2.3.4"},
-        {"::FFFF:102:304", "1.2.3.4"}, {"2001:DB8:0:0:0:0:0:1", "2001:db8::1"}, {"::", "::"}, {"::1", "::1"},
-        {"fe80:0:0:1::", "fe80:0:0:1::"}, {"2001:0db8::0001:0:0:1", "2001:db8::1:0:0:1"}};
+    static const char *const pairs[][2] = {{"1.2.3.4", "1.2.3.4"},
+                                           {"255.255.255.255", "255.255.255.255"},
+                                           {"::ffff:1.2.3.4", "1.2.3.4"},
+                                           {"::FFFF:102:304", "1.2.3.4"},
+                                           {"2001:DB8:0:0:0:0:0:1", "2001:db8::1"},
+                                           {"::", "::"},
+                                           {"::1", "::1"},
+                                           {"fe80:0:0:1::", "fe80:0:0:1::"},
+                                           {"2001:0db8::0001:0:0:1", "2001:db8::1:0:0:1"}};
     char out[DM_ADDRESS_TEXT];
     for (size_t i = 0; i < DM_COUNT_OF(pairs); i++) {
         struct dm_address a = parsed(pairs[i][0]), again;
@@ -49,9 +56,26 @@ static void addresses_are_written_in_canonical_form(void **state)
 static void what_is_not_an_address_is_refused(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4 ", " 1.2.3.4",
-        "0x7f.0.0.1", "1.2.3.4:80", "[::1]", "::1%eth0", "1::2::3", "12345::", ":1", "localhost", "1.2.3.4/32",
-        "::ffff:1.2.3.4.5", "1,2,3,4", "2001:db8:0:0:0:0:0:0:1", "0000000000000000000000000000000000000000000001"};
+    static const char *const texts[] = {"",
+                                        "1.2.3",
+                                        "1.2.3.4.5",
+                                        "256.1.1.1",
+                                        "01.2.3.4",
+                                        "1.2.3.4 ",
+                                        " 1.2.3.4",
+                                        "0x7f.0.0.1",
+                                        "1.2.3.4:80",
+                                        "[::1]",
+                                        "::1%eth0",
+                                        "1::2::3",
+                                        "12345::",
+                                        ":1",
+                                        "localhost",
+                                        "1.2.3.4/32",
+                                        "::ffff:1.2.3.4.5",
+                                        "1,2,3,4",
+                                        "2001:db8:0:0:0:0:0:0:1",
+                                        "0000000000000000000000000000000000000000000001"};
     struct dm_address a;
     for (size_t i = 0; i < DM_COUNT_OF(texts); i++) {
         if (dm_address_parse(dm_view_of(texts[i]), &a))
@@ -77,7 +101,8 @@ static void loopback_is_127_8_and_one_and_a_unix_socket(void **state)
     struct dm_address_set *s = set_of("127.0.0.1");
     struct dm_address peer = {.unix_socket = true}, four = parsed("127.0.0.1");
     char out[DM_ADDRESS_TEXT];
-    assert_true(dm_address_loopback(&peer) && dm_address_set_has(s, &peer) && dm_address_eq(&peer, &four));
+    assert_true(dm_address_loopback(&peer) && dm_address_set_has(s, &peer) &&
+                dm_address_eq(&peer, &four));
     (void)dm_address_write(&peer, out);
     assert_string_equal(out, "127.0.0.1");
     dm_address_set_free(s);
@@ -90,9 +115,18 @@ static void a_set_holds_addresses_and_prefixes_of_its_family(void **state)
     static const struct {
         const char *text;
         bool in;
-    } rows[] = {{"10.0.0.0", true}, {"10.255.255.255", true}, {"11.0.0.0", false}, {"9.255.255.255", false},
-                {"192.168.1.7", true}, {"192.168.1.6", false}, {"2001:db8:ffff::", true}, {"2001:db9::", false},
-                {"::1", true}, {"::", false}, {"::ffff:10.1.1.1", true}, {"a01:203::", false}};
+    } rows[] = {{"10.0.0.0", true},
+                {"10.255.255.255", true},
+                {"11.0.0.0", false},
+                {"9.255.255.255", false},
+                {"192.168.1.7", true},
+                {"192.168.1.6", false},
+                {"2001:db8:ffff::", true},
+                {"2001:db9::", false},
+                {"::1", true},
+                {"::", false},
+                {"::ffff:10.1.1.1", true},
+                {"a01:203::", false}};
     assert_int_equal(dm_address_set_count(s), 5);
     assert_true(dm_view_eq(dm_view_trim(dm_address_set_text(s, 1)), DM_LIT("192.168.1.7")));
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
@@ -119,8 +153,9 @@ static void a_set_holds_addresses_and_prefixes_of_its_family(void **state)
 static void a_bad_entry_is_named_and_nothing_is_built(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/08",
-                                      "host", "", "10.0.0.0/8/8", "10.0.0.0/ 8", "1.2.3.4-5"};
+    static const char *const bad[] = {"10.0.0.0/33", "::/129",   "10.0.0.0/", "10.0.0.0/-1",
+                                      "10.0.0.0/08", "host",     "",          "10.0.0.0/8/8",
+                                      "10.0.0.0/ 8", "1.2.3.4-5"};
     for (size_t i = 0; i < DM_COUNT_OF(bad); i++) {
         struct dm_address_set *s = NULL;
         struct dm_error err = {0};
@@ -201,14 +236,16 @@ static void ten_thousand_prefixes_fit_and_too_many_are_refused(void **state)
     struct dm_address_set *s = NULL;
     for (unsigned i = 0; i < TOO_MANY; i++) {
         if (i < MANY)
-            (void)snprintf(texts[i], sizeof(texts[i]), "%u.%u.%u.0/24", 1 + i % 200, i / 200, i % 7);
+            (void)snprintf(texts[i], sizeof(texts[i]), "%u.%u.%u.0/24", 1 + i % 200, i / 200,
+                           i % 7);
         entries[i] = dm_view_of(texts[i % MANY]);
     }
     assert_int_equal(dm_address_set_new(entries, MANY, &s, NULL), DM_OK);
     assert_int_equal(dm_address_set_count(s), MANY);
     for (unsigned i = 0; i < MANY; i++) {
         struct dm_address a = {0};
-        assert_true(dm_address_parse(dm_view_sub(entries[i], 0, dm_view_find_byte(entries[i], '/', 0)), &a));
+        assert_true(dm_address_parse(
+            dm_view_sub(entries[i], 0, dm_view_find_byte(entries[i], '/', 0)), &a));
         a.bytes[15] = 77;
         assert_true(dm_address_set_has(s, &a));
         a.bytes[12] = 250;
@@ -241,15 +278,27 @@ static void the_client_is_the_first_from_the_right_that_is_no_proxy(void **state
         {"9.9.9.9", true, "9.0.0.0/8", {NONE, NONE, NONE, NONE}, "9.9.9.9"},
         /* X-Forwarded-For */
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("6.6.6.6, 1.1.1.1")}, "1.1.1.1"},
-        {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("6.6.6.6,1.1.1.1,9.1.1.1 , 9.2.2.2")}, "1.1.1.1"},
+        {"9.9.9.9",
+         true,
+         "9.0.0.0/8",
+         {.x_forwarded_for = DM_LIT("6.6.6.6,1.1.1.1,9.1.1.1 , 9.2.2.2")},
+         "1.1.1.1"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("junk, 1.1.1.1")}, "1.1.1.1"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("1.1.1.1, junk")}, "9.9.9.9"},
-        {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("1.1.1.1, junk, 9.1.1.1")}, "9.9.9.9"},
+        {"9.9.9.9",
+         true,
+         "9.0.0.0/8",
+         {.x_forwarded_for = DM_LIT("1.1.1.1, junk, 9.1.1.1")},
+         "9.9.9.9"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("1.1.1.1,")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("9.1.1.1, 9.1.1.2")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("1.1.1.1:4444")}, "1.1.1.1"},
-        {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("[2001:db8::1]:80")}, "2001:db8::1"},
+        {"9.9.9.9",
+         true,
+         "9.0.0.0/8",
+         {.x_forwarded_for = DM_LIT("[2001:db8::1]:80")},
+         "2001:db8::1"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("2001:db8::1")}, "2001:db8::1"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("[1.1.1.1]")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("[2001:db8::1")}, "9.9.9.9"},
@@ -257,20 +306,48 @@ static void the_client_is_the_first_from_the_right_that_is_no_proxy(void **state
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("1.1.1.1:99999")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.0.0.0/8", {.x_forwarded_for = DM_LIT("::ffff:1.1.1.1")}, "1.1.1.1"},
         /* the others, in their order */
-        {"9.9.9.9", true, "9.9.9.9", {.x_forwarded_for = DM_LIT("1.1.1.1"), .x_real_ip = DM_LIT("2.2.2.2")}, "1.1.1.1"},
-        {"9.9.9.9", true, "9.9.9.9", {.x_real_ip = DM_LIT("2.2.2.2"), .cf_connecting_ip = DM_LIT("3.3.3.3")}, "2.2.2.2"},
-        {"9.9.9.9", true, "9.9.9.9", {.cf_connecting_ip = DM_LIT("3.3.3.3"), .forwarded = DM_LIT("for=4.4.4.4")}, "3.3.3.3"},
+        {"9.9.9.9",
+         true,
+         "9.9.9.9",
+         {.x_forwarded_for = DM_LIT("1.1.1.1"), .x_real_ip = DM_LIT("2.2.2.2")},
+         "1.1.1.1"},
+        {"9.9.9.9",
+         true,
+         "9.9.9.9",
+         {.x_real_ip = DM_LIT("2.2.2.2"), .cf_connecting_ip = DM_LIT("3.3.3.3")},
+         "2.2.2.2"},
+        {"9.9.9.9",
+         true,
+         "9.9.9.9",
+         {.cf_connecting_ip = DM_LIT("3.3.3.3"), .forwarded = DM_LIT("for=4.4.4.4")},
+         "3.3.3.3"},
         {"9.9.9.9", true, "9.9.9.9", {.x_real_ip = DM_LIT("2.2.2.2, 1.1.1.1")}, "9.9.9.9"},
         /* Forwarded (RFC 7239) */
         {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("for=4.4.4.4")}, "4.4.4.4"},
-        {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("For=\"[2001:db8:cafe::17]:4711\"")}, "2001:db8:cafe::17"},
-        {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("for=6.6.6.6, for=4.4.4.4;proto=http;by=203.0.113.43")}, "4.4.4.4"},
-        {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("proto=https; for=\"4.4.4.4:1\" , for=9.9.9.9")}, "4.4.4.4"},
+        {"9.9.9.9",
+         true,
+         "9.9.9.9",
+         {.forwarded = DM_LIT("For=\"[2001:db8:cafe::17]:4711\"")},
+         "2001:db8:cafe::17"},
+        {"9.9.9.9",
+         true,
+         "9.9.9.9",
+         {.forwarded = DM_LIT("for=6.6.6.6, for=4.4.4.4;proto=http;by=203.0.113.43")},
+         "4.4.4.4"},
+        {"9.9.9.9",
+         true,
+         "9.9.9.9",
+         {.forwarded = DM_LIT("proto=https; for=\"4.4.4.4:1\" , for=9.9.9.9")},
+         "4.4.4.4"},
         {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("for=4.4.4.4, for=unknown")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("for=4.4.4.4, for=_hidden")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("for=4.4.4.4, proto=http")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("for=4.4.4.4;for=5.5.5.5")}, "9.9.9.9"},
-        {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("by=\"a,for=6.6.6.6\";for=4.4.4.4")}, "4.4.4.4"},
+        {"9.9.9.9",
+         true,
+         "9.9.9.9",
+         {.forwarded = DM_LIT("by=\"a,for=6.6.6.6\";for=4.4.4.4")},
+         "4.4.4.4"},
         {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("by=\"a\\\",for=6.6.6.6")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("for=4.4.4.4, by=\"open")}, "9.9.9.9"},
         {"9.9.9.9", true, "9.9.9.9", {.forwarded = DM_LIT("for=\"4.4.4.4\\")}, "9.9.9.9"},

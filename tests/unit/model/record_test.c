@@ -1,10 +1,11 @@
 /* Bodies, documents and projections by the field tables: platform-access.md §3, §8,
  * platform-apis.md §0.2, §1.6, §3.2, §5.2, gateway.md §29.1. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "model/record.h"
 

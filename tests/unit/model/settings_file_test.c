@@ -21,13 +21,16 @@ static const char canonical[] =
     "mem:    { dump_path: generated/memory_dump.bin, dump_format: fernet, dump_keep: 10,\n"
     "          auto_save_enabled: false, auto_save_freq: 900 }\n"
     "cache:  { max_size: 10000, ttl: 300 }\n"
-    "redis:  { host: redis, port: 6379, db: 0, mode: auto, sentinel_hosts: [], sentinel_master: mymaster,\n"
-    "          tls: false, tls_ca_file: \"\", max_connections: 50, socket_timeout: 5, socket_connect_timeout: 5,\n"
+    "redis:  { host: redis, port: 6379, db: 0, mode: auto, sentinel_hosts: [], sentinel_master: "
+    "mymaster,\n"
+    "          tls: false, tls_ca_file: \"\", max_connections: 50, socket_timeout: 5, "
+    "socket_connect_timeout: 5,\n"
     "          admission_timeout_ms: 50 }\n"
     "limit:      { on_store_down: local }\n"
     "revocation: { max_stale: 60, fail_mode: closed }\n"
     "snapshot:   { max_age: 300, file: policy.snapshot }\n"
-    "mongo:  { db_hosts: [mongo-0:27017, mongo-1:27017, mongo-2:27017], replica_set_name: rs0, db_name: doorman,\n"
+    "mongo:  { db_hosts: [mongo-0:27017, mongo-1:27017, mongo-2:27017], replica_set_name: rs0, "
+    "db_name: doorman,\n"
     "          db_user: \"\", tls: false, server_selection_timeout_ms: 5000 }\n"
     "db:     { pool_min_size: 5, pool_max_size: 100, auto_migrate: false }\n"
     "allowed_origins: [https://admin.example.com]\n"
@@ -62,10 +65,12 @@ static const char canonical[] =
     "agent:   { auth_rate_limit: 20, auth_rate_limit_window: 60 }\n"
     "login_ip:    { rate_limit: 5, rate_window: 300 }\n"
     "register_ip: { rate_limit: 5, rate_window: 3600 }\n"
-    "rate_limit:  { enabled: true, requests: 100, window_ms: 60000, backend: redis, rules_enabled: true }\n"
+    "rate_limit:  { enabled: true, requests: 100, window_ms: 60000, backend: redis, rules_enabled: "
+    "true }\n"
     "tier:        { free_calls_per_day: 1000 }\n"
     "http:   { connect_timeout: 5.0, read_timeout: 30.0, write_timeout: 30.0, timeout: 30.0,\n"
-    "          max_connections: 100, max_keepalive: 50, keepalive_expiry: 30.0, enable_http2: false,\n"
+    "          max_connections: 100, max_keepalive: 50, keepalive_expiry: 30.0, enable_http2: "
+    "false,\n"
     "          retry_base_delay: 0.25, retry_max_delay: 2.0 }\n"
     "gateway: { timeout: 0, verify_ssl: true, follow_redirects: false, max_redirects: 5 }\n"
     "retry:  { enabled: true, max_attempts: 3, backoff: 1.0 }\n"
@@ -104,8 +109,9 @@ static void the_canonical_file_loads_in_every_program_that_it_is_for(void **stat
         assert_int_equal(l.s->cookie_secure, -1);
         assert_int_equal(l.s->allow_headers.count, 5);
         assert_true(l.s->shutdown_timeout_seconds == 30 * DM_SEC);
-        assert_true(dm_view_eq(l.s->oidc_issuer, role == DM_ROLE_ADMIN ? DM_LIT("http://localhost:3001")
-                                                                     : DM_LIT("http://localhost:5001")));
+        assert_true(dm_view_eq(l.s->oidc_issuer, role == DM_ROLE_ADMIN
+                                                     ? DM_LIT("http://localhost:3001")
+                                                     : DM_LIT("http://localhost:5001")));
         loaded_done(&l);
     }
 }
@@ -113,7 +119,8 @@ static void the_canonical_file_loads_in_every_program_that_it_is_for(void **stat
 static void flat_nested_and_shouted_names_are_the_same(void **state)
 {
     (void)state;
-    static const char *const files[] = {"log_level: ERROR\n", "log: { level: ERROR }\n", "LOG_LEVEL: ERROR\n",
+    static const char *const files[] = {"log_level: ERROR\n", "log: { level: ERROR }\n",
+                                        "LOG_LEVEL: ERROR\n",
                                         "{\"log\": {\"level\": \"ERROR\"}}\n"};
     for (size_t i = 0; i < DM_COUNT_OF(files); i++) {
         struct loaded l;
@@ -131,12 +138,14 @@ static void scalars_mean_what_the_key_says_and_not_what_yaml_guesses(void **stat
     (void)state;
     struct loaded l;
     loaded_init(&l, DM_ROLE_GATEWAY);
-    loaded_file(&l, "mongo_db_name: no\nredis_username: 1.10\nretry_backoff: 1.10\ncors_strict: yes\n"
-                    "redis_db: 0x10\n");
+    loaded_file(&l,
+                "mongo_db_name: no\nredis_username: 1.10\nretry_backoff: 1.10\ncors_strict: yes\n"
+                "redis_db: 0x10\n");
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 1);
     loaded_expect_fault(&l, "REDIS_DB: not an integer; got 0x10;");
-    loaded_file(&l, "mongo_db_name: no\nredis_username: 1.10\nretry_backoff: 1.10\ncors_strict: yes\n");
+    loaded_file(&l,
+                "mongo_db_name: no\nredis_username: 1.10\nretry_backoff: 1.10\ncors_strict: yes\n");
     loaded_run(&l);
     loaded_expect_ok(&l);
     assert_true(dm_view_eq(l.s->mongo_db_name, DM_LIT("no")));
@@ -150,7 +159,8 @@ static void lists_may_be_lists_or_comma_separated(void **state)
     (void)state;
     struct loaded l;
     loaded_init(&l, DM_ROLE_ALL);
-    loaded_file(&l, "allow:\n  methods: [GET, ' POST ', '']\n  headers: A,, B ,\ntrusted_proxies: [10.0.0.0/8, '::1']\n"
+    loaded_file(&l, "allow:\n  methods: [GET, ' POST ', '']\n  headers: A,, B ,\ntrusted_proxies: "
+                    "[10.0.0.0/8, '::1']\n"
                     "prometheus: { allowlist: [] }\n");
     loaded_run(&l);
     loaded_expect_ok(&l);
@@ -183,14 +193,17 @@ static void a_long_list_does_not_drown_its_fault(void **state)
     struct loaded l;
     size_t len = (size_t)snprintf(yaml, sizeof(yaml), "trusted_proxies: [nonsense");
     for (int i = 0; i < 500; i++)
-        len += (size_t)snprintf(yaml + len, sizeof(yaml) - len, ", 'item-number-%d-of-many-more-to-come'", i);
+        len += (size_t)snprintf(yaml + len, sizeof(yaml) - len,
+                                ", 'item-number-%d-of-many-more-to-come'", i);
     (void)snprintf(yaml + len, sizeof(yaml) - len, "]\n");
     loaded_init(&l, DM_ROLE_ALL);
     loaded_file(&l, yaml);
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 1);
-    loaded_expect_fault(&l, "item \"nonsense\" is neither an address nor a CIDR; got nonsense,item-number-0-of");
-    loaded_expect_fault(&l, ",...; expected: IPv4 or IPv6 addresses or CIDRs, comma-separated; from ");
+    loaded_expect_fault(
+        &l, "item \"nonsense\" is neither an address nor a CIDR; got nonsense,item-number-0-of");
+    loaded_expect_fault(&l,
+                        ",...; expected: IPv4 or IPv6 addresses or CIDRs, comma-separated; from ");
     assert_true(dm_buf_view(&l.faults).len < 1000);
     loaded_done(&l);
 }
@@ -204,7 +217,8 @@ static void two_paths_to_one_key_are_told_with_both_places(void **state)
     loaded_file(&l, "log_level: INFO\nlog:\n  level: INFO\n");
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 1);
-    (void)snprintf(want, sizeof(want), "Error: %s:3:3: LOG_LEVEL: given twice, first at %s:1:1; expected: once\n",
+    (void)snprintf(want, sizeof(want),
+                   "Error: %s:3:3: LOG_LEVEL: given twice, first at %s:1:1; expected: once\n",
                    l.file, l.file);
     loaded_expect_fault(&l, want);
     loaded_done(&l);
@@ -215,8 +229,9 @@ static void names_that_are_no_settings_pass(void **state)
     (void)state;
     struct loaded l;
     loaded_init(&l, DM_ROLE_ALL);
-    loaded_file(&l, "schema: 1\n$comment: of mine\nx-anchors: { a: [1, 2] }\nredis:\nprometheus: {}\n"
-                    "redis_host: ~\n");
+    loaded_file(&l,
+                "schema: 1\n$comment: of mine\nx-anchors: { a: [1, 2] }\nredis:\nprometheus: {}\n"
+                "redis_host: ~\n");
     loaded_run(&l);
     loaded_expect_ok(&l);
     assert_string_equal(dm_settings_origin(l.s, DM_LIT("REDIS_HOST")), "default");
@@ -238,11 +253,14 @@ static void secrets_in_the_file_are_warned_about_and_in_production_refused(void 
     loaded_run(&l);
     loaded_expect_ok(&l);
     assert_true(dm_view_eq(dm_secret_view(&l.s->vault_key), DM_LIT("some-secret-value")));
-    assert_true(loaded_said(&l.warnings, "VAULT_KEY: secrets must come from the environment or VAULT_KEY_FILE"));
+    assert_true(loaded_said(&l.warnings,
+                            "VAULT_KEY: secrets must come from the environment or VAULT_KEY_FILE"));
     loaded_env(&l, "ENV=production");
     loaded_run(&l);
-    loaded_expect_fault(&l, ":1:1: VAULT_KEY: secrets must come from the environment or VAULT_KEY_FILE, not from the "
-                            "config file\n");
+    loaded_expect_fault(
+        &l,
+        ":1:1: VAULT_KEY: secrets must come from the environment or VAULT_KEY_FILE, not from the "
+        "config file\n");
     loaded_expect_fault(&l, ":2:15: PROMETHEUS_TOKEN: secrets must come from the environment");
     assert_false(loaded_said(&l.faults, "some-secret") || loaded_said(&l.faults, "other-secret"));
     loaded_done(&l);
@@ -271,7 +289,8 @@ static void a_file_that_cannot_be_read_is_a_fault(void **state)
     l.in.config_file = "/no/such/doorman.yaml";
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 1);
-    loaded_expect_fault(&l, "Error: /no/such/doorman.yaml: could not be read: No such file or directory");
+    loaded_expect_fault(
+        &l, "Error: /no/such/doorman.yaml: could not be read: No such file or directory");
     l.in.config_file = "/tmp";
     loaded_run(&l);
     loaded_expect_fault(&l, "not a regular file");
@@ -282,8 +301,9 @@ static void a_file_that_cannot_be_read_is_a_fault(void **state)
     loaded_env(&l, "DOORMAN_CONFIG_FILE=/etc/passwd");
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 1);
-    loaded_expect_fault(&l, "DOORMAN_CONFIG_FILE: has an unknown extension; got /etc/passwd; expected: a readable "
-                            "file ending in .yaml, .yml or .json; from env");
+    loaded_expect_fault(
+        &l, "DOORMAN_CONFIG_FILE: has an unknown extension; got /etc/passwd; expected: a readable "
+            "file ending in .yaml, .yml or .json; from env");
     loaded_done(&l);
 }
 

@@ -1,10 +1,12 @@
-/* Loads settings from an environment and a configuration file given as text, and keeps what was said. */
+/* Loads settings from an environment and a configuration file given as text, and keeps what was
+ * said. */
 #pragma once
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "model/settings_table.h"
@@ -26,7 +28,7 @@ void loaded_init(struct loaded *l, enum dm_role role);
 void loaded_bare(struct loaded *l, enum dm_role role); /* with nothing at all */
 void loaded_env(struct loaded *l, const char *entry);  /* "KEY=VALUE", borrowed; a later one wins */
 void loaded_file(struct loaded *l, const char *yaml);
-void loaded_run(struct loaded *l);                     /* again is fine */
+void loaded_run(struct loaded *l); /* again is fine */
 void loaded_done(struct loaded *l);
 
 size_t loaded_faults(const struct loaded *l); /* lines */

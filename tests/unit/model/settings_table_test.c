@@ -1,5 +1,5 @@
-/* Properties of every row of settings.def, and the page made from it. The values are drawn from the table:
- * a new row is tested without a line here. */
+/* Properties of every row of settings.def, and the page made from it. The values are drawn from the
+ * table: a new row is tested without a line here. */
 #include "settings_help.h"
 
 #include <stdio.h>
@@ -11,8 +11,14 @@ enum { ROUNDS = 6, TEXT_MAX = 70000 };
 /* Keys that decide what other keys must be: judged in settings_guard_test.c, by hand. */
 static bool decides_for_others(const struct dm_setting_row *row)
 {
-    static const char *const keys[] = {"ENV", "DOORMAN_ROLE", "MEM_OR_EXTERNAL", "DOORMAN_CONFIG_FILE",
-                                       "JWT_PRIVATE_KEY", "JWT_PUBLIC_KEY", "JWT_KEYS", "JWT_SECRET_KEY"};
+    static const char *const keys[] = {"ENV",
+                                       "DOORMAN_ROLE",
+                                       "MEM_OR_EXTERNAL",
+                                       "DOORMAN_CONFIG_FILE",
+                                       "JWT_PRIVATE_KEY",
+                                       "JWT_PUBLIC_KEY",
+                                       "JWT_KEYS",
+                                       "JWT_SECRET_KEY"};
     for (size_t i = 0; i < DM_COUNT_OF(keys); i++) {
         if (strcmp(row->key, keys[i]) == 0)
             return true;
@@ -24,20 +30,36 @@ static bool decides_for_others(const struct dm_setting_row *row)
 static void companions(struct loaded *l)
 {
     static const char *const entries[] = {
-        "DB_POOL_MIN_SIZE=1", "DB_POOL_MAX_SIZE=1000", "HTTP_RETRY_BASE_DELAY=0", "HTTP_RETRY_MAX_DELAY=60",
-        "GRPC_RETRY_BASE_MS=1", "GRPC_RETRY_MAX_MS=60000", "RQ_DISPATCH_RETRY_BASE_SECONDS=0",
-        "RQ_DISPATCH_RETRY_MAX_SECONDS=86400", "MAX_URI_BYTES=256", "MAX_HEADER_BYTES=262144",
-        "MONGO_REPLICA_SET_NAME=rs0", "MONGO_DB_USER=u", "MONGO_DB_PASSWORD=p", "HTTPS_ONLY=true",
-        "AUTH_EXPIRE_TIME=1", "AUTH_EXPIRE_TIME_FREQ=seconds", "AUTH_REFRESH_EXPIRE_FREQ=weeks",
-        "AUTH_REFRESH_EXPIRE_TIME=5000", "LOCAL_AUTH_TOKEN=a-token-of-more-than-fifty-characters-for-this-test-only",
-        "CLERK_SECRET_KEY=c", "PORT=1", "METRICS_PORT=0"};
+        "DB_POOL_MIN_SIZE=1",
+        "DB_POOL_MAX_SIZE=1000",
+        "HTTP_RETRY_BASE_DELAY=0",
+        "HTTP_RETRY_MAX_DELAY=60",
+        "GRPC_RETRY_BASE_MS=1",
+        "GRPC_RETRY_MAX_MS=60000",
+        "RQ_DISPATCH_RETRY_BASE_SECONDS=0",
+        "RQ_DISPATCH_RETRY_MAX_SECONDS=86400",
+        "MAX_URI_BYTES=256",
+        "MAX_HEADER_BYTES=262144",
+        "MONGO_REPLICA_SET_NAME=rs0",
+        "MONGO_DB_USER=u",
+        "MONGO_DB_PASSWORD=p",
+        "HTTPS_ONLY=true",
+        "AUTH_EXPIRE_TIME=1",
+        "AUTH_EXPIRE_TIME_FREQ=seconds",
+        "AUTH_REFRESH_EXPIRE_FREQ=weeks",
+        "AUTH_REFRESH_EXPIRE_TIME=5000",
+        "LOCAL_AUTH_TOKEN=a-token-of-more-than-fifty-characters-for-this-test-only",
+        "CLERK_SECRET_KEY=c",
+        "PORT=1",
+        "METRICS_PORT=0"};
     for (size_t i = 0; i < DM_COUNT_OF(entries); i++)
         loaded_env(l, entries[i]);
 }
 
 static double draw_number(const struct dm_setting_row *row, uint64_t *seed)
 {
-    double max = row->max < 4000 || row->min > 4000 ? row->max : 4000; /* lifetimes have a rule of their own */
+    double max = row->max < 4000 || row->min > 4000 ? row->max
+                                                    : 4000; /* lifetimes have a rule of their own */
     double at = (double)(draw(seed) % 1001) / 1000.0;
     return at == 0 ? row->min : row->min + at * (max - row->min);
 }
@@ -47,14 +69,22 @@ static const char *valid_by_rule(const struct dm_setting_row *row, uint64_t pick
     static const struct {
         const char *rule, *texts[2];
     } known[] = {
-        {"address", {"127.0.0.1", "::"}}, {"directory", {"/tmp", "."}}, {"hosts", {"a, b:7", "[::1]:9"}},
-        {"domain", {"example.com", "localhost"}}, {"origins", {"https://a.example,http://b:81", "*"}},
-        {"tokens", {"GET, POST", "*"}}, {"token", {"at+jwt", "JWT"}}, {"header", {"a b; c=d", "x"}},
-        {"paths", {"/a,/b/*", "/"}}, {"email", {"a@b.c", "x@y"}},
-        {"key32", {"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF",
-                   "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}},
-        {"ed25519", {"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
-                     "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}},
+        {"address", {"127.0.0.1", "::"}},
+        {"directory", {"/tmp", "."}},
+        {"hosts", {"a, b:7", "[::1]:9"}},
+        {"domain", {"example.com", "localhost"}},
+        {"origins", {"https://a.example,http://b:81", "*"}},
+        {"tokens", {"GET, POST", "*"}},
+        {"token", {"at+jwt", "JWT"}},
+        {"header", {"a b; c=d", "x"}},
+        {"paths", {"/a,/b/*", "/"}},
+        {"email", {"a@b.c", "x@y"}},
+        {"key32",
+         {"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF",
+          "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}},
+        {"ed25519",
+         {"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+          "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}},
     };
     for (size_t i = 0; i < DM_COUNT_OF(known); i++) {
         if (strcmp(known[i].rule, row->allowed) == 0)
@@ -89,7 +119,8 @@ static bool draw_valid(const struct dm_setting_row *row, uint64_t *seed, char *o
         out[strcspn(out, " ")] = '\0';
         return true;
     case DM_SETTING_URL:
-        (void)snprintf(scheme, sizeof(scheme), "%.*s", (int)strcspn(row->allowed, " "), row->allowed);
+        (void)snprintf(scheme, sizeof(scheme), "%.*s", (int)strcspn(row->allowed, " "),
+                       row->allowed);
         (void)snprintf(out, size, "%s://host%u/p", scheme, (unsigned)(pick % 100));
         return true;
     case DM_SETTING_CIDRS:
@@ -98,7 +129,8 @@ static bool draw_valid(const struct dm_setting_row *row, uint64_t *seed, char *o
         return true;
     case DM_SETTING_SECRET:
         if (ruled == NULL)
-            (void)snprintf(out, size, "%060u", (unsigned)(pick % 1000)); /* longer than any minimum */
+            (void)snprintf(out, size, "%060u",
+                           (unsigned)(pick % 1000)); /* longer than any minimum */
         else
             (void)snprintf(out, size, "%s", ruled);
         return true;
@@ -116,7 +148,8 @@ static bool draw_valid(const struct dm_setting_row *row, uint64_t *seed, char *o
     return false;
 }
 
-static void draw_bad_number(const struct dm_setting_row *row, uint64_t *seed, char *out, size_t size)
+static void draw_bad_number(const struct dm_setting_row *row, uint64_t *seed, char *out,
+                            size_t size)
 {
     static const char *const texts[] = {"1M", "0x10", " 5", "1e2", "-", "five", "1,5", "--1", "+3"};
     const uint64_t pick = draw(seed);
@@ -132,8 +165,10 @@ static void draw_bad_number(const struct dm_setting_row *row, uint64_t *seed, ch
 static void draw_bad(const struct dm_setting_row *row, uint64_t *seed, char *out, size_t size)
 {
     static const char *const bools[] = {"enabled", "2", "tru", "y", "-1"};
-    static const char *const urls[] = {"/relative", "host:1", "gopher://h/", "://x", "http://", "redis:///0"};
-    static const char *const cidrs[] = {"10.0.0.0/33", "1.2.3", "::/129", "1.2.3.4,host", "010.0.0.1"};
+    static const char *const urls[] = {"/relative", "host:1",  "gopher://h/",
+                                       "://x",      "http://", "redis:///0"};
+    static const char *const cidrs[] = {"10.0.0.0/33", "1.2.3", "::/129", "1.2.3.4,host",
+                                        "010.0.0.1"};
     const uint64_t pick = draw(seed);
     switch (row->type) {
     case DM_SETTING_BOOL:
@@ -234,7 +269,8 @@ static void any_bad_value_of_any_key_is_one_fault_that_names_it(void **state)
         loaded_env(&l, entry);
         loaded_run(&l);
         if (loaded_faults(&l) != 1)
-            fail_msg("%.200s: %zu faults:\n%.*s", entry, loaded_faults(&l), DM_FMT(dm_buf_view(&l.faults)));
+            fail_msg("%.200s: %zu faults:\n%.*s", entry, loaded_faults(&l),
+                     DM_FMT(dm_buf_view(&l.faults)));
         (void)snprintf(want, sizeof(want), "Failed to start server: Error: %s: ", row->key);
         loaded_expect_fault(&l, want);
         loaded_expect_fault(&l, "; from env\n");
@@ -245,8 +281,8 @@ static void any_bad_value_of_any_key_is_one_fault_that_names_it(void **state)
 
 static bool banned(const struct dm_setting_row *row)
 {
-    static const char *const keys[] = {"DOORMAN_ROLE", "DOORMAN_CONFIG_FILE", "DOORMAN_DATA_DIR", "PORT",
-                                       "METRICS_PORT", "HOST"};
+    static const char *const keys[] = {"DOORMAN_ROLE", "DOORMAN_CONFIG_FILE", "DOORMAN_DATA_DIR",
+                                       "PORT",         "METRICS_PORT",        "HOST"};
     for (size_t i = 0; i < DM_COUNT_OF(keys); i++) {
         if (strcmp(row->key, keys[i]) == 0)
             return true;
@@ -270,7 +306,8 @@ static void a_bad_value_in_the_file_is_told_with_its_place(void **state)
         if (control == NULL)
             (void)snprintf(yaml, sizeof(yaml), "schema: 1\n%s: \"%s\"\n", row->key, value);
         else
-            (void)snprintf(yaml, sizeof(yaml), "schema: 1\n%s: \"a\\x01%s\"\n", row->key, control + 1);
+            (void)snprintf(yaml, sizeof(yaml), "schema: 1\n%s: \"a\\x01%s\"\n", row->key,
+                           control + 1);
         struct loaded l;
         loaded_init(&l, role_of(row));
         loaded_file(&l, yaml);
@@ -280,7 +317,8 @@ static void a_bad_value_in_the_file_is_told_with_its_place(void **state)
         }
         loaded_run(&l);
         if (loaded_faults(&l) != 1)
-            fail_msg("%.200s: %zu faults:\n%.*s", yaml, loaded_faults(&l), DM_FMT(dm_buf_view(&l.faults)));
+            fail_msg("%.200s: %zu faults:\n%.*s", yaml, loaded_faults(&l),
+                     DM_FMT(dm_buf_view(&l.faults)));
         (void)snprintf(want, sizeof(want), "; from %s:2:%zu\n", l.file, strlen(row->key) + 3);
         loaded_expect_fault(&l, want);
         loaded_done(&l);
@@ -321,9 +359,10 @@ static void no_secret_is_ever_shown(void **state)
 {
     (void)state;
     static const char *const modes[] = {"ENV=development", "ENV=production"};
-    static const char *const values[] = {"hunter2", "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2",
-                                         "[{\"kid\":\"hunter2\",\"secret\":\"hunter2\"}]",
-                                         "redis://hunter2:hunter2@h/0?x=hunter2", "a\x02hunter2"};
+    static const char *const values[] = {
+        "hunter2", "hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2-hunter2",
+        "[{\"kid\":\"hunter2\",\"secret\":\"hunter2\"}]", "redis://hunter2:hunter2@h/0?x=hunter2",
+        "a\x02hunter2"};
     size_t n;
     const struct dm_setting_row *rows = dm_setting_rows(&n);
     for (size_t i = 0; i < n * DM_COUNT_OF(modes) * DM_COUNT_OF(values); i++) {
@@ -365,7 +404,8 @@ static void rows_are_whole_unique_and_told_apart_from_aliases(void **state)
     assert_true(n > 230);
     for (size_t i = 0; i < n; i++) {
         assert_ptr_equal(dm_setting_find(dm_view_of(rows[i].key)), &rows[i]);
-        assert_true(strchr("GAB", rows[i].programs) != NULL && strchr("HFRN", rows[i].reload) != NULL);
+        assert_true(strchr("GAB", rows[i].programs) != NULL &&
+                    strchr("HFRN", rows[i].reload) != NULL);
         assert_true(rows[i].sentence[0] != '\0' && rows[i].min <= rows[i].max);
     }
     for (size_t i = 0; i < n_aliases; i++) {
@@ -385,11 +425,13 @@ static void the_nearest_name_is_found(void **state)
 static void the_settings_page_is_the_table(void **state)
 {
     (void)state;
-    static const char page[] = "docs/settings.md", self[] = "tests/unit/model/settings_table_test.c";
+    static const char page[] = "docs/settings.md",
+                      self[] = "tests/unit/model/settings_table_test.c";
     static char path[1024];
     static char text[1 << 20];
     assert_true(sizeof(__FILE__) > sizeof(self) && sizeof(__FILE__) + sizeof(page) < sizeof(path));
-    (void)snprintf(path, sizeof(path), "%.*s%s", (int)(sizeof(__FILE__) - sizeof(self)), __FILE__, page);
+    (void)snprintf(path, sizeof(path), "%.*s%s", (int)(sizeof(__FILE__) - sizeof(self)), __FILE__,
+                   page);
     struct dm_buf made;
     dm_buf_init(&made, sizeof(text));
     dm_settings_document(&made);

@@ -32,7 +32,8 @@ static void defaults_follow_program_environment_and_mode(void **state)
     assert_true(l.s->local_host_ip_bypass && l.s->db_auto_migrate && l.s->forward_client_ip);
     assert_int_equal(l.s->cookie_secure, -1);
     assert_int_equal(l.s->max_body_size_bytes_soap, 1048576);
-    assert_true(l.s->http_connect_timeout == 5 * DM_SEC && l.s->shutdown_timeout_seconds == 8 * DM_SEC);
+    assert_true(l.s->http_connect_timeout == 5 * DM_SEC &&
+                l.s->shutdown_timeout_seconds == 8 * DM_SEC);
     assert_true(dm_view_eq(l.s->oidc_issuer, DM_LIT("http://localhost:5001")));
     assert_true(dm_view_eq(l.s->token_audience, DM_LIT("http://localhost:5001")));
     assert_true(dm_view_eq(l.s->log_file, DM_LIT("logs/doorman.log")));
@@ -136,7 +137,8 @@ static void a_secret_comes_from_the_file_its_key_file_names(void **state)
     (void)state;
     struct loaded l;
     char entry[128];
-    (void)snprintf(entry, sizeof(entry), "REDIS_PASSWORD_FILE=%s", scratch_file("redis", "p4ss word\n"));
+    (void)snprintf(entry, sizeof(entry), "REDIS_PASSWORD_FILE=%s",
+                   scratch_file("redis", "p4ss word\n"));
     loaded_init(&l, DM_ROLE_GATEWAY);
     loaded_env(&l, entry);
     loaded_run(&l);
@@ -152,11 +154,18 @@ static void a_secret_comes_from_the_file_its_key_file_names(void **state)
     loaded_expect_fault(&l, "REDIS_PASSWORD and REDIS_PASSWORD_FILE are both set");
     loaded_done(&l);
 
+    loaded_bare(&l, DM_ROLE_GATEWAY);
+    loaded_env(&l, "JWT_SECRET_KEY_FILE=/no/such/file");
+    loaded_run(&l);
+    assert_int_equal(loaded_faults(&l), 1); /* and is not asked for once more */
+    loaded_done(&l);
+
     loaded_init(&l, DM_ROLE_GATEWAY);
     loaded_env(&l, "REDIS_PASSWORD_FILE=/no/such/file");
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 1);
-    loaded_expect_fault(&l, "REDIS_PASSWORD: REDIS_PASSWORD_FILE names \"/no/such/file\": No such file");
+    loaded_expect_fault(
+        &l, "REDIS_PASSWORD: REDIS_PASSWORD_FILE names \"/no/such/file\": No such file");
     loaded_done(&l);
 }
 
@@ -171,8 +180,9 @@ static void a_key_file_of_a_key_that_is_no_secret_is_somebody_elses(void **state
     loaded_done(&l);
 }
 
-#define KEYS_WITH_ESCAPES                                                                         \
-    "[{\"kid\":\"a\",\"algorithm\":\"HS256\",\"secret\":\"-----BEGIN\\n0123456789abcdef0123456\"}]"
+#define KEYS_WITH_ESCAPES                                                                          \
+    "[{\"kid\":\"a\",\"algorithm\":\"HS256\",\"secret\":\"-----BEGIN\\n0123456789abcdef0123456\"}" \
+    "]"
 
 static void a_json_secret_keeps_its_own_escapes(void **state)
 {
@@ -212,20 +222,28 @@ static void a_fault_reads_as_the_contract_says(void **state)
     loaded_env(&l, "LOCAL_AUTH_TOKEN=short-and-secret");
     loaded_run(&l);
     char line[512];
-    loaded_expect_fault(&l, "Failed to start server: Error: METRICS_PORT: out of range; got 70000; expected: "
-                            "an integer from 0 to 65535; from env\n");
-    loaded_expect_fault(&l, "Failed to start server: Error: NODE_ENV: unknown word; got staging; expected: "
-                            "development, test, production; from env (alias of ENV)\n");
-    loaded_expect_fault(&l, "Failed to start server: Error: LOCAL_AUTH_TOKEN: too short; got [REDACTED] (length "
-                            "16); expected: 50 to 4096 characters; from env\n");
-    (void)snprintf(line, sizeof(line), "Error: LOG_LEVEL: unknown word; got LOUD; expected: TRACE, DEBUG, INFO, "
-                   "WARNING, ERROR, CRITICAL; from %s:3:10\n", l.file);
-    loaded_expect_fault(&l, line);
-    (void)snprintf(line, sizeof(line), "Error: %s:4:8: unknown key max.page_sise; did you mean max_page_size?\n",
+    loaded_expect_fault(
+        &l, "Failed to start server: Error: METRICS_PORT: out of range; got 70000; expected: "
+            "an integer from 0 to 65535; from env\n");
+    loaded_expect_fault(
+        &l, "Failed to start server: Error: NODE_ENV: unknown word; got staging; expected: "
+            "development, test, production; from env (alias of ENV)\n");
+    loaded_expect_fault(
+        &l, "Failed to start server: Error: LOCAL_AUTH_TOKEN: too short; got [REDACTED] (length "
+            "16); expected: 50 to 4096 characters; from env\n");
+    (void)snprintf(line, sizeof(line),
+                   "Error: LOG_LEVEL: unknown word; got LOUD; expected: TRACE, DEBUG, INFO, "
+                   "WARNING, ERROR, CRITICAL; from %s:3:10\n",
                    l.file);
     loaded_expect_fault(&l, line);
-    (void)snprintf(line, sizeof(line), "Error: %s:5:1: PORT: not allowed in the config file; expected in the "
-                   "environment or as a flag\n", l.file);
+    (void)snprintf(line, sizeof(line),
+                   "Error: %s:4:8: unknown key max.page_sise; did you mean max_page_size?\n",
+                   l.file);
+    loaded_expect_fault(&l, line);
+    (void)snprintf(line, sizeof(line),
+                   "Error: %s:5:1: PORT: not allowed in the config file; expected in the "
+                   "environment or as a flag\n",
+                   l.file);
     loaded_expect_fault(&l, line);
     assert_int_equal(loaded_faults(&l), 6);
     loaded_done(&l);
@@ -238,9 +256,11 @@ static void required_keys_are_asked_for_in_the_words_of_the_contract(void **stat
     loaded_bare(&l, DM_ROLE_ALL);
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 2);
-    loaded_expect_fault(&l, "Failed to start server: Error: JWT_SECRET_KEY environment variable is required");
-    loaded_expect_fault(&l, "Failed to start server: Error: DOORMAN_ADMIN_PASSWORD environment variable is "
-                            "required\n");
+    loaded_expect_fault(
+        &l, "Failed to start server: Error: JWT_SECRET_KEY environment variable is required");
+    loaded_expect_fault(
+        &l, "Failed to start server: Error: DOORMAN_ADMIN_PASSWORD environment variable is "
+            "required\n");
     loaded_done(&l);
 
     loaded_bare(&l, DM_ROLE_ADMIN);
@@ -248,7 +268,8 @@ static void required_keys_are_asked_for_in_the_words_of_the_contract(void **stat
     loaded_env(&l, "HTTPS_ONLY=true");
     loaded_run(&l);
     loaded_expect_fault(&l, "Error: REDIS_URL environment variable is required (or REDIS_HOST)\n");
-    loaded_expect_fault(&l, "Error: DATABASE_URL environment variable is required (or MONGO_DB_HOSTS)\n");
+    loaded_expect_fault(
+        &l, "Error: DATABASE_URL environment variable is required (or MONGO_DB_HOSTS)\n");
     loaded_expect_fault(&l, "Error: POLICY_SIGNING_KEY environment variable is required");
     assert_int_equal(loaded_faults(&l), 4);
     loaded_done(&l);
@@ -262,8 +283,9 @@ static void a_foreign_database_is_refused_by_name_without_its_password(void **st
     loaded_env(&l, "DATABASE_URL=postgres://ann:hunter2@db:5432/x?password=hunter3");
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 1);
-    loaded_expect_fault(&l, "Error: DATABASE_URL: scheme postgres is not supported; this product stores data in "
-                            "MongoDB; got postgres://[REDACTED]@db:5432/x?[REDACTED]; expected: ");
+    loaded_expect_fault(
+        &l, "Error: DATABASE_URL: scheme postgres is not supported; this product stores data in "
+            "MongoDB; got postgres://[REDACTED]@db:5432/x?[REDACTED]; expected: ");
     assert_false(loaded_said(&l.faults, "hunter"));
     loaded_done(&l);
 }
@@ -302,7 +324,8 @@ static void lifetimes_are_counted_in_their_unit(void **state)
     loaded_env(&l, "AUTH_EXPIRE_TIME_FREQ=w");
     loaded_run(&l);
     assert_int_equal(loaded_faults(&l), 1);
-    loaded_expect_fault(&l, "AUTH_REFRESH_EXPIRE_TIME: shorter than the life of an access token; got 7; ");
+    loaded_expect_fault(
+        &l, "AUTH_REFRESH_EXPIRE_TIME: shorter than the life of an access token; got 7; ");
     loaded_done(&l);
 }
 
