@@ -52,7 +52,8 @@ dm_time dm_loop_now(const struct dm_loop *l);     /* monotonic, read once per tu
 dm_time dm_loop_wall(const struct dm_loop *l);    /* wall, read once per turn */
 const char *dm_loop_http_date(struct dm_loop *l); /* text of dm_loop_wall, renewed once a second */
 const struct dm_clock *dm_loop_clock(const struct dm_loop *l);
-/* Scratch for reads: shared by everything on the loop, valid inside one callback. */
+/* Scratch for reads: shared by everything on the loop, valid inside one callback. Only what runs on
+ * an event, timer or task of its own may read into it: never a function that others call. */
 enum { DM_LOOP_SCRATCH = 64 * 1024 };
 char *dm_loop_scratch(struct dm_loop *l);
 uint64_t dm_loop_slow_turns(const struct dm_loop *l); /* any thread */

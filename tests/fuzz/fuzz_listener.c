@@ -187,7 +187,9 @@ static void start_once(void)
 static void turns(int fd, int rounds)
 {
     static char sink[65536];
-    for (int round = 0; round < rounds || w.waiting != NULL; round++) {
+    size_t seen = SIZE_MAX; /* as long as something was heard or answered, more may follow */
+    for (int round = 0; round < rounds || seen != w.heard + w.ended; round++) {
+        seen = w.heard + w.ended;
         (void)dm_loop_turn(w.loop, 0);
         while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) > 0)
             ;
