@@ -8,6 +8,7 @@ struct path {
     dm_view text; /* decoded */
     dm_view segments[SEGMENTS_MAX];
     size_t n;
+    bool slash; /* it ended in a slash, which is no segment (O8) */
 };
 
 /* Decoded as a whole before matching, so an encoded slash separates (platform-access.md §1.8). */
@@ -25,7 +26,8 @@ static bool split_path(dm_view raw, struct dm_arena *arena, struct path *p)
     if (!good || p->text.ptr == NULL || p->text.len == 0 || p->text.ptr[0] != '/')
         return false;
     rest = dm_view_sub(p->text, 1, p->text.len);
-    if (rest.len > 0 && rest.ptr[rest.len - 1] == '/') /* one surplus trailing slash (O8) */
+    p->slash = rest.len > 0 && rest.ptr[rest.len - 1] == '/';
+    if (p->slash)
         rest.len--;
     while (rest.ptr != NULL && dm_view_split(&rest, '/', &piece)) {
         if (p->n == SEGMENTS_MAX)
@@ -40,9 +42,12 @@ static bool is_rest(dm_view part)
     return dm_view_starts(part, DM_LIT("{")) && dm_view_ends(part, DM_LIT("...}"));
 }
 
-/* From the first byte of segment `at` to the end of the last one. */
+/* From the first byte of segment `at` to the end of the last one; empty after a slash that ends the
+ * path: the endpoint "/" has no other name. */
 static dm_view rest_of(const struct path *p, size_t at)
 {
+    if (at == p->n)
+        return DM_LIT("");
     dm_view last = p->segments[p->n - 1];
 
     return dm_view_make(p->segments[at].ptr, (size_t)(last.ptr + last.len - p->segments[at].ptr));
@@ -55,7 +60,7 @@ static bool match(const char *pattern, const struct path *p, dm_view params[ADM_
     size_t at = 0, n = 0;
 
     while (rest.ptr != NULL && dm_view_split(&rest, '/', &part)) {
-        if (at >= p->n)
+        if (at >= p->n && !(at == p->n && p->slash && is_rest(part)))
             return false;
         if (is_rest(part)) {
             params[n++] = rest_of(p, at);

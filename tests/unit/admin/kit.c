@@ -1,0 +1,131 @@
+#include "kit.h"
+
+#include "admin/services/seed.h"
+
+static const dm_time START = 1700000000 * DM_SEC;
+
+struct dm_settings *kit_settings(const char *const *env)
+{
+    const char *environ_[32] = {"ENV=test", "JWT_SECRET_KEY=0123456789abcdef0123456789abcdef",
+                                "DOORMAN_ADMIN_PASSWORD=Not-a-Secret-1"};
+    const struct dm_settings_input in = {
+        .role = DM_ROLE_ALL, .environ_ = environ_, .no_files = true};
+    struct dm_settings *s = NULL;
+    struct dm_buf faults, warnings;
+
+    for (size_t n = 3; env != NULL && *env != NULL; env++)
+        environ_[n++] = *env;
+    dm_buf_init(&faults, 65536);
+    dm_buf_init(&warnings, 65536);
+    if (dm_settings_load(&in, &s, &faults, &warnings) != DM_OK)
+        fail_msg("%.*s", DM_FMT(dm_buf_view(&faults)));
+    dm_buf_done(&faults);
+    dm_buf_done(&warnings);
+    return s;
+}
+
+/* --- a call --- */
+
+void kit_call_init(struct kit_call *k, struct adm_app *app, struct dm_settings *s)
+{
+    memset(k, 0, sizeof *k);
+    k->pool = dm_arena_pool_new(8 * 1024, 4);
+    dm_arena_init(&k->arena, k->pool, 1024 * 1024);
+    k->rq.fields = &k->fields;
+    k->rq.arena = &k->arena;
+    k->rq.host = DM_LIT("localhost:5001");
+    k->c.app = app;
+    k->c.settings = s;
+    k->c.rq = &k->rq;
+    k->c.rs = &k->rs;
+    k->c.arena = &k->arena;
+}
+
+void kit_call_done(struct kit_call *k)
+{
+    dm_json_free(k->c.body);
+    dm_json_free(k->c.result.response);
+    dm_json_free(k->c.audit.details);
+    dm_buf_done(&k->rs.body);
+    dm_arena_reset(&k->arena);
+    dm_arena_pool_free(k->pool);
+}
+
+void kit_field(struct kit_call *k, const char *name, const char *value)
+{
+    const dm_view n = dm_view_of(name);
+
+    assert_true(dm_fields_add(&k->fields, &k->arena, dm_header_find(n), n, dm_view_of(value)));
+}
+
+dm_view kit_answer_field(const struct kit_call *k, const char *name)
+{
+    return dm_fields_get_name(&k->rs.fields, dm_view_of(name));
+}
+
+/* --- an admin part --- */
+
+static void *run_loop(void *arg)
+{
+    dm_loop_run(arg);
+    return NULL;
+}
+
+static void make_keys(struct kit_app *k)
+{
+    const struct dm_keyset_source source = {.secret = dm_secret_view(&k->settings->jwt_secret_key)};
+    struct dm_buf faults;
+
+    dm_buf_init(&faults, 4096);
+    assert_int_equal(dm_keyset_build(&source, &k->keys, &faults), DM_OK);
+    dm_buf_done(&faults);
+}
+
+void kit_app_init(struct kit_app *k, const char *const *env)
+{
+    size_t n_uniques;
+    const struct dm_documents_unique *uniques = adm_uniques(&n_uniques);
+    struct dm_error err = {0};
+
+    memset(k, 0, sizeof *k);
+    dm_clock_manual_init(&k->clock, 1000 * DM_SEC, START);
+    k->settings = kit_settings(env);
+    make_keys(k);
+    k->loop = dm_loop_new(&k->clock.clock);
+    k->memory = dm_live_memory_new(k->loop);
+    k->live = dm_live_memory_admin(k->memory);
+    k->documents = dm_documents_memory_new(uniques, n_uniques);
+    k->metrics = dm_metrics_new(1);
+    assert_int_equal(pthread_create(&k->thread, NULL, run_loop, k->loop), 0);
+    const struct adm_app_config config = {.settings = k->settings,
+                                          .keys = k->keys,
+                                          .documents = k->documents,
+                                          .live = k->live,
+                                          .clock = &k->clock.clock,
+                                          .metrics = k->metrics,
+                                          .memory_mode = true};
+    if (adm_app_start(&config, &k->app, &err) != DM_OK)
+        fail_msg("%s", err.text);
+}
+
+void kit_app_done(struct kit_app *k)
+{
+    adm_app_stop(k->app);
+    dm_loop_stop(k->loop);
+    pthread_join(k->thread, NULL);
+    dm_live_admin_free(k->live);
+    dm_live_memory_free(k->memory);
+    dm_documents_free(k->documents);
+    dm_loop_free(k->loop);
+    dm_metrics_free(k->metrics);
+    dm_keyset_unref(k->keys);
+    dm_settings_unref(k->settings);
+}
+
+void assert_view_(dm_view got, const char *want, const char *file, int line)
+{
+    if (dm_view_eq(got, dm_view_of(want)))
+        return;
+    print_error("got \"%.*s\", want \"%s\"\n", DM_FMT(got), want);
+    _fail(file, line);
+}

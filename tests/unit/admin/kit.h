@@ -1,0 +1,49 @@
+/* What the tests of admin/ share: settings from an environment, a call made by hand, and a whole
+ * admin part over memory stores (its loop runs on a thread, as the blocking side needs). */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "admin/app.h"
+#include "admin/router.h"
+
+struct kit_call { /* a call with an arena of its own; settings are borrowed */
+    struct dm_arena_pool *pool;
+    struct dm_arena arena;
+    struct dm_fields fields;
+    struct dm_admin_request rq;
+    struct dm_admin_response rs;
+    struct adm_call c;
+};
+
+struct kit_app {
+    struct dm_settings *settings;
+    struct dm_keyset *keys;
+    struct dm_clock_manual clock;
+    struct dm_loop *loop;
+    struct dm_live_memory *memory;
+    struct dm_live_admin *live;
+    struct dm_documents *documents;
+    struct dm_metrics *metrics;
+    pthread_t thread;
+    struct adm_app *app;
+};
+
+struct dm_settings *kit_settings(const char *const *env); /* NULL-ended KEY=VALUE, may be NULL */
+void kit_call_init(struct kit_call *k, struct adm_app *app, struct dm_settings *s);
+void kit_call_done(struct kit_call *k);
+void kit_field(struct kit_call *k, const char *name, const char *value);
+dm_view kit_answer_field(const struct kit_call *k, const char *name); /* none: ptr NULL */
+
+void kit_app_init(struct kit_app *k, const char *const *env);
+void kit_app_done(struct kit_app *k);
+
+#define assert_view(got, want) assert_view_((got), (want), __FILE__, __LINE__)
+void assert_view_(dm_view got, const char *want, const char *file, int line);
