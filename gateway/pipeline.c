@@ -186,8 +186,3 @@ const struct dm_exchange_handler gw_pipeline_handler = {
     .on_gone = on_gone,
     .on_done = on_done,
 };
-
-const char *gw_step_name(unsigned at)
-{
-    return at < STEPS ? pipeline[at].name : "ended";
-}

@@ -30,7 +30,6 @@ void gw_request_cancel(struct gw_request *rq, enum dm_gone why);
 
 extern const struct dm_exchange_handler gw_pipeline_handler; /* x->server is the request */
 void gw_pipeline_start(struct gw_worker *w, struct dm_exchange *x);
-const char *gw_step_name(unsigned at);
 
 enum gw_next step_guard(struct gw_request *rq);
 enum gw_next step_resolve(struct gw_request *rq);
