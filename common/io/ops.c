@@ -150,9 +150,13 @@ static void reply(struct dm_exchange *x, int status, dm_view type, dm_view body)
         {.name = DM_LIT("Content-Type"), .value = type, .id = DM_HDR_CONTENT_TYPE},
         {.name = DM_LIT("Cache-Control"), .value = DM_LIT("no-store"), .id = DM_HDR_CACHE_CONTROL},
         {.name = DM_LIT("Allow"), .value = DM_LIT("GET, HEAD"), .id = DM_HDR_ALLOW},
+        {.name = dm_header_name(DM_HDR_X_DOORMAN_REASON),
+         .value = DM_LIT("route; method"),
+         .id = DM_HDR_X_DOORMAN_REASON},
     };
+    const size_t all = DM_COUNT_OF(lines);
     struct dm_fields fields = {
-        .items = lines, .count = status == 405 ? 3 : 2, .size = DM_COUNT_OF(lines)};
+        .items = lines, .count = status == 405 ? all : all - 2, .size = all};
     struct dm_answer a = {.status = status, .fields = &fields};
     dm_exchange_reply(x, &a, body);
 }
