@@ -16,6 +16,7 @@ def claims(token):
     return jwt.decode(token, options={"verify_signature": False})
 
 
+@pytest.mark.tsan
 def test_login_gives_a_token_cookies_and_rate_headers(doorman):
     answer = post_login(doorman.url, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
     assert answer.status_code == 200 and set(answer.json()) == {"access_token"}
@@ -90,6 +91,7 @@ def test_an_inactive_user_is_told_so_only_with_the_right_password(admin, doorman
     assert wrong.json()["error_code"] == "AUTH002"
 
 
+@pytest.mark.tsan
 def test_the_login_limit_counts_every_attempt_of_an_address(start_doorman):
     running = start_doorman(LOGIN_IP_RATE_LIMIT="3", LOGIN_IP_RATE_WINDOW="3600")
     for left in (2, 1, 0):
@@ -199,6 +201,7 @@ def test_invalidate_of_somebody_else_needs_the_permission(admin):
     assert victim.get("/platform/user/me").status_code == 401
 
 
+@pytest.mark.tsan
 def test_revoke_holds_for_later_tokens_until_unrevoked(doorman, admin):
     victim = platform.make_user(admin)
     name = victim.username

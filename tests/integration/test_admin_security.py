@@ -77,6 +77,7 @@ def test_a_whitelist_without_the_caller(gate):
     expect(settings(admin, ip_whitelist=[]))
 
 
+@pytest.mark.tsan
 def test_blacklist_comes_first_and_trusted_proxies_are_skipped(gate):
     running, admin = gate
     expect(
@@ -144,6 +145,7 @@ def test_cors_check_of_an_api(admin, upstream):
     assert answer.status_code == 404
 
 
+@pytest.mark.tsan
 def test_clearing_caches_gives_counters_back_but_no_revoked_token(admin, published, start_doorman):
     limited = platform.make_user(
         admin, rate_limit_enabled=True, rate_limit_duration=1, rate_limit_duration_type="year"

@@ -137,6 +137,7 @@ def test_logs_that_cannot_be_written_do_not_stop_the_start(start_doorman, tmp_pa
     assert running.is_ready()
 
 
+@pytest.mark.tsan
 def test_the_status_port_serves_probes_and_metrics_only(doorman):
     session = platform.Session(doorman.metrics_url)
     assert session.get("/healthz").json() == {"ok": True}
@@ -149,6 +150,7 @@ def test_the_status_port_serves_probes_and_metrics_only(doorman):
 # --- stopping ---
 
 
+@pytest.mark.tsan
 def test_sigterm_finishes_what_runs(start_doorman, start_upstream):
     arrived, release = threading.Event(), threading.Event()
 
@@ -179,6 +181,7 @@ def test_sigterm_finishes_what_runs(start_doorman, start_upstream):
     assert answers[0].status_code == 200 and answers[0].headers["Connection"] == "close"
 
 
+@pytest.mark.tsan
 def test_a_budget_that_is_spent_cuts_and_says_so(start_doorman, start_upstream):
     arrived, release = threading.Event(), threading.Event()
 
@@ -245,6 +248,7 @@ def calls(running, path, *sessions):
     ]
 
 
+@pytest.mark.tsan
 def test_everything_comes_back_after_a_restart(start_doorman, tmp_path, upstream):
     running, path, user, gone = populated(start_doorman, tmp_path / "a", upstream)
     running.stop()
@@ -257,6 +261,7 @@ def test_everything_comes_back_after_a_restart(start_doorman, tmp_path, upstream
     assert "restored from dump" in again.log()
 
 
+@pytest.mark.tsan
 def test_kill_9_loses_nothing_that_was_dumped(start_doorman, tmp_path, upstream):
     running, path, user, gone = populated(start_doorman, tmp_path / "a", upstream)
     running.signal(signal.SIGUSR1)
