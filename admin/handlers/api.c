@@ -104,13 +104,23 @@ void adm_api_get(struct adm_call *c)
         adm_ok(c, 200, shown(api));
 }
 
-static bool renames(const struct adm_call *c)
+static bool differs(dm_view sent, dm_view stored)
 {
-    dm_view name = dm_json_str(dm_json_get(c->body, DM_LIT("api_name")));
-    dm_view version = dm_json_str(dm_json_get(c->body, DM_LIT("api_version")));
+    return sent.ptr != NULL && !dm_view_eq(sent, stored);
+}
 
-    return (name.ptr != NULL && !dm_view_eq(name, c->params[0])) ||
-           (version.ptr != NULL && !dm_view_eq(version, c->params[1]));
+/* api_path is the server's and not in the typed body, but a differing one is refused all the same:
+ * the dispatcher has parsed these bytes before, so they parse again. */
+static bool renames(struct adm_call *c)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *raw = NULL;
+    dm_view path = adm_text(c, "/%.*s/%.*s", DM_FMT(c->params[0]), DM_FMT(c->params[1]));
+
+    if (dm_json_parse(c->rq->body, &dm_json_default, &raw, NULL) != DM_OK)
+        return false;
+    return differs(dm_json_str(dm_json_get(c->body, DM_LIT("api_name"))), c->params[0]) ||
+           differs(dm_json_str(dm_json_get(c->body, DM_LIT("api_version"))), c->params[1]) ||
+           differs(dm_json_str(dm_json_get(raw, DM_LIT("api_path"))), path);
 }
 
 /* The stored document and the body over it: what would be in force. */

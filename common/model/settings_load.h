@@ -72,8 +72,8 @@ size_t dm_settings_slot(const struct dm_settings_loading *l,
                         dm_view name);                  /* in env, file; SIZE_MAX: none */
 bool dm_settings_found(const char *name, dm_view text); /* false: empty, which means unset */
 void dm_settings_scan_file(struct dm_settings_loading *l, dm_view path);
-/* Whole file, at most DM_SETTINGS_FILE_MAX, into a buffer with a cap of DM_SETTINGS_READ_CAP; NULL, or
- * what is wrong. */
+/* Whole file, at most DM_SETTINGS_FILE_MAX, into a buffer with a cap of DM_SETTINGS_READ_CAP; NULL,
+ * or what is wrong. */
 const char *dm_settings_read(dm_view path, struct dm_buf *out);
 
 /* settings_parse.c: NULL when the member was written, else why not (valid until the next parse). */

@@ -73,6 +73,7 @@ def test_api_refusals(admin, api, user):
         return answer.status_code, answer.json()["error_code"]
 
     assert put(path(api), {"api_name": "other"}) == (400, "API005")
+    assert put(path(api), {"api_path": "/other/v1"}) == (400, "API005")
     assert put("/platform/api/none/v1", {"active": False}) == (400, "API003")
     assert put(path(api), {}) == (400, "API006")
     assert put(path(api), {"api_description": None}) == (400, "API006")
