@@ -145,34 +145,6 @@ static EVP_PKEY_CTX *operation(const struct dm_key *k, int (*init)(EVP_PKEY_CTX 
     return ctx;
 }
 
-const char *dm_key_set_pem(struct dm_key *k, dm_view private_pem, dm_view public_pem)
-{
-    DM_REQUIRE(!algs[k->alg].hmac && k->pkey == NULL);
-    EVP_PKEY *whole = private_pem.len > 0 ? read_pem(private_pem, true) : NULL;
-    EVP_PKEY *half = public_pem.len > 0 ? read_pem(public_pem, false) : NULL;
-    const char *wrong = NULL;
-    if (private_pem.len > 0 && whole == NULL)
-        wrong = "the private key is no readable PEM private key";
-    else if (public_pem.len > 0 && half == NULL)
-        wrong = "the public key is no readable PEM public key";
-    else if (whole != NULL && half != NULL && EVP_PKEY_eq(whole, half) != 1)
-        wrong = "the private and the public key do not belong together";
-    else
-        wrong = check_kind(k->alg, whole != NULL ? whole : half);
-    ERR_clear_error();
-    if (wrong != NULL) {
-        EVP_PKEY_free(whole);
-        EVP_PKEY_free(half);
-        return wrong;
-    }
-    k->can_sign = whole != NULL;
-    k->pkey = whole != NULL ? whole : half;
-    if (whole != NULL)
-        EVP_PKEY_free(half);
-    k->verify = operation(k, EVP_PKEY_verify_init);
-    return k->verify == NULL ? "OpenSSL refuses this key" : NULL;
-}
-
 /* r||s to DER. 0 when it is no such pair. */
 static size_t der_from_pair(dm_view pair, unsigned char der[ES256_DER_MAX])
 {
@@ -258,4 +230,46 @@ enum dm_code dm_key_sign(const struct dm_key *k, dm_view data, struct dm_buf *ou
         return DM_BUG;
     dm_buf_add(out, dm_view_make((const char *)signature, len));
     return dm_buf_ok(out) ? DM_OK : DM_LIMIT;
+}
+
+/* A damaged PEM may hold numbers that belong to different keys; nothing else would notice before
+ * the first token is refused. */
+static bool halves_fit(const struct dm_key *k)
+{
+    unsigned char signature[DM_SIGNATURE_MAX];
+    size_t len;
+    dm_view sample = DM_LIT("do the halves fit");
+    return sign_pkey(k, sample, signature, &len) &&
+           verify_pkey(k, sample, dm_view_make((const char *)signature, len));
+}
+
+const char *dm_key_set_pem(struct dm_key *k, dm_view private_pem, dm_view public_pem)
+{
+    DM_REQUIRE(!algs[k->alg].hmac && k->pkey == NULL);
+    EVP_PKEY *whole = private_pem.len > 0 ? read_pem(private_pem, true) : NULL;
+    EVP_PKEY *half = public_pem.len > 0 ? read_pem(public_pem, false) : NULL;
+    const char *wrong = NULL;
+    if (private_pem.len > 0 && whole == NULL)
+        wrong = "the private key is no readable PEM private key";
+    else if (public_pem.len > 0 && half == NULL)
+        wrong = "the public key is no readable PEM public key";
+    else if (whole != NULL && half != NULL && EVP_PKEY_eq(whole, half) != 1)
+        wrong = "the private and the public key do not belong together";
+    else
+        wrong = check_kind(k->alg, whole != NULL ? whole : half);
+    ERR_clear_error();
+    if (wrong != NULL) {
+        EVP_PKEY_free(whole);
+        EVP_PKEY_free(half);
+        return wrong;
+    }
+    k->can_sign = whole != NULL;
+    k->pkey = whole != NULL ? whole : half;
+    if (whole != NULL)
+        EVP_PKEY_free(half);
+    k->verify = operation(k, EVP_PKEY_verify_init);
+    if (k->verify == NULL)
+        return "OpenSSL refuses this key";
+    return k->can_sign && !halves_fit(k) ? "the private key does not fit its own public half"
+                                         : NULL;
 }

@@ -1,7 +1,6 @@
 /* layer: crypto */
 /* Tokens. The first byte chooses: a token as it is; a header or a payload that we sign ourselves,
- * judged a second time by way of the tree; a keyset. No token is taken that our key would not have
- * signed. */
+ * judged a second time by way of the tree. No token is taken that our key would not have signed. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,11 +102,10 @@ static void make_token(dm_view header, dm_view payload, struct dm_buf *out)
 }
 
 #ifdef DOORMAN_PLANT_BUG
-/* Reached only by a header of three members whose last one is an array. */
+/* Reached only by an accepted header of three members none of which is "typ". */
 static void planted(const struct dm_json *header)
 {
-    if (dm_json_len(header) == 3 &&
-        dm_json_is(dm_json_next(dm_json_next(dm_json_first(header))), DM_JSON_ARRAY))
+    if (dm_json_len(header) == 3 && dm_json_get(header, DM_LIT("typ")) == NULL)
         abort();
 }
 #endif
@@ -119,13 +117,14 @@ static bool header_should_pass(dm_view text)
     struct dm_json *h = NULL;
     if (dm_json_parse(text, &limits, &h, NULL) != DM_OK)
         return false;
-#ifdef DOORMAN_PLANT_BUG
-    planted(h);
-#endif
     const struct dm_json *kid = dm_json_get(h, DM_LIT("kid"));
     bool pass = dm_json_is(h, DM_JSON_OBJECT) && dm_json_get(h, DM_LIT("crit")) == NULL &&
                 dm_view_eq(dm_json_str(dm_json_get(h, DM_LIT("alg"))), DM_LIT("HS256")) &&
                 (kid == NULL || dm_view_eq(dm_json_str(kid), DM_LIT("legacy-key")));
+#ifdef DOORMAN_PLANT_BUG
+    if (pass)
+        planted(h);
+#endif
     dm_json_free(h);
     return pass;
 }
@@ -208,32 +207,6 @@ static void check_cache(dm_view payload, struct dm_arena *arena)
     dm_buf_done(&token);
 }
 
-/* ---- any keyset ---- */
-
-/* `both`: the bytes are also the pair's halves, cut at the first '|'. */
-static void check_keyset(dm_view text, bool sidecar, bool both)
-{
-    struct dm_keyset_source src = {.jwt_keys = text, .sidecar = sidecar};
-    struct dm_keyset *ks = NULL;
-    size_t cut = dm_view_find_byte(text, '|', 0);
-    if (both)
-        src = (struct dm_keyset_source){.private_pem = dm_view_sub(text, 0, cut),
-                                        .public_pem = dm_view_sub(text, cut + 1, SIZE_MAX),
-                                        .secret = text,
-                                        .sidecar = sidecar};
-    struct dm_buf faults;
-    /* A path would make the fuzzer open files of its own choosing. */
-    if (dm_view_find(text, DM_LIT("_path")) != text.len ||
-        dm_view_find(text, DM_LIT("\\u")) != text.len)
-        return;
-    dm_buf_init(&faults, 1 << 20);
-    enum dm_code code = dm_keyset_build(&src, &ks, &faults);
-    DM_REQUIRE(code != DM_OK || !sidecar || dm_keyset_signer(ks) == NULL || dm_keyset_has_hmac(ks));
-    DM_REQUIRE((code == DM_OK) == (dm_buf_view(&faults).len == 0));
-    dm_keyset_unref(ks);
-    dm_buf_done(&faults);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     start();
@@ -252,13 +225,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 'c':
         check_cache(rest, &arena);
-        break;
-    case 'k':
-        check_keyset(rest, true, false);
-        check_keyset(rest, false, false);
-        break;
-    case 'r':
-        check_keyset(rest, rest.len % 2 != 0, true);
         break;
     default:
         check_token(dm_view_make((const char *)data, size), &arena);

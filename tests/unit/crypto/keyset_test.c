@@ -247,6 +247,7 @@ static void keys_of_the_wrong_kind_or_size_are_refused(void **state)
         {"ES256", "private_key", test_ec384_private, "not an EC key on P-256"},
         {"ES256", "private_key", test_ec_public, "no readable PEM private key"},
         {"ES256", "public_key", test_ec_private, "no readable PEM public key"},
+        {"ES256", "private_key", test_ec_broken_private, "does not fit its own public half"},
         {"ES256", "private_key", test_encrypted_private, "no readable PEM private key"},
         {"RS256", "public_key", "-----BEGIN PUBLIC KEY-----\nAAAA\n", "no readable PEM public key"},
         {"RS256", "public_key", "garbage", "no readable PEM public key"}};

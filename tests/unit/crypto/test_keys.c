@@ -96,3 +96,10 @@ const char test_encrypted_private[] =
     "Il38gPuH+9p+hciJp22AolvAMSCgV7KUXnQ78BnUQyPr9Iu91m4wfQDf3/Wx0e1u\n"
     "3JPWGUOP75MTU5RiL5l1erKFu2OExla+7YHNo0XGblNXKXKhVJuokZRT1fW2Nas=\n"
     "-----END ENCRYPTED PRIVATE KEY-----\n";
+
+const char test_ec_broken_private[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgABfTLL6bDkRuaH63\n"
+    "1gEQvEbQbGtQLHqnTddBvDqCfrOhRANCAAQM6zUvuDKe+zFCCkTpEWqhimz+xJrI\n"
+    "iBrx2kTGxF5qkMZ8lkv2XoP7JUBFmDwVkaHNrq5aPYf+9NE7LsJ8NmZL\n"
+    "-----END PRIVATE KEY-----\n";
