@@ -15,6 +15,7 @@ struct adm_app {
     struct adm_app_config config;
     pthread_mutex_t
         lock; /* settings, security, seeded: pointers are swapped under it, never used */
+    pthread_mutex_t publish_lock; /* held while a change is stored and published */
     pthread_cond_t seeded_cond;
     struct dm_settings *settings;
     struct adm_security *security;
@@ -88,6 +89,16 @@ void adm_app_swap_security(struct adm_app *app, struct adm_security *s)
     adm_security_unref(old);
 }
 
+void adm_app_publish_lock(struct adm_app *app)
+{
+    pthread_mutex_lock(&app->publish_lock);
+}
+
+void adm_app_publish_unlock(struct adm_app *app)
+{
+    pthread_mutex_unlock(&app->publish_lock);
+}
+
 void adm_app_wait_seeded(struct adm_app *app)
 {
     pthread_mutex_lock(&app->lock);
@@ -117,6 +128,7 @@ static void free_app(struct adm_app *app)
     dm_settings_unref(app->settings);
     dm_keyset_unref(app->config.keys);
     pthread_cond_destroy(&app->seeded_cond);
+    pthread_mutex_destroy(&app->publish_lock);
     pthread_mutex_destroy(&app->lock);
     dm_mem_wipe(app->csrf_key, sizeof(app->csrf_key));
     dm_mem_free(app);
@@ -132,6 +144,7 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     app->config.keys = dm_keyset_ref(c->keys);
     app->settings = dm_settings_ref(c->settings);
     pthread_mutex_init(&app->lock, NULL);
+    pthread_mutex_init(&app->publish_lock, NULL);
     pthread_cond_init(&app->seeded_cond, NULL);
     dm_random_bytes(app->csrf_key, CSRF_KEY_LEN);
     rc = adm_seed(app, err);

@@ -47,6 +47,10 @@ struct dm_json *adm_app_export(struct adm_app *app);
 
 struct adm_security;
 void adm_app_swap_security(struct adm_app *app, struct adm_security *s); /* takes the reference */
+/* Around storing a record and publishing it, and around reading records to publish them: else two
+ * changes of one record could be published in another order than stored. Not recursive. */
+void adm_app_publish_lock(struct adm_app *app);
+void adm_app_publish_unlock(struct adm_app *app);
 struct dm_documents *adm_documents(struct adm_app *app);
 struct dm_live_admin *adm_live(struct adm_app *app);
 struct dm_keyset *adm_keys(struct adm_app *app);

@@ -107,7 +107,9 @@ static enum dm_code publish_type(struct adm_app *app, const struct dm_record_typ
 enum dm_code adm_publish_all(struct adm_app *app, struct dm_error *err)
 {
     for (size_t i = 0; i < DM_COUNT_OF(published); i++) {
+        adm_app_publish_lock(app);
         enum dm_code rc = publish_type(app, published[i].type, err);
+        adm_app_publish_unlock(app);
         if (rc != DM_OK)
             return rc;
     }

@@ -16,9 +16,14 @@ enum dm_code adm_record_insert(struct adm_call *c, const struct dm_record_type *
 {
     enum dm_code rc = adm_publish_possible(c->app, err);
 
+    if (rc != DM_OK)
+        return rc;
+    adm_app_publish_lock(c->app);
+    rc = dm_documents_insert(adm_documents(c->app), t->collection, doc, err);
     if (rc == DM_OK)
-        rc = dm_documents_insert(adm_documents(c->app), t->collection, doc, err);
-    return rc == DM_OK ? publish_doc(c, t, doc, err) : rc;
+        rc = publish_doc(c, t, doc, err);
+    adm_app_publish_unlock(c->app);
+    return rc;
 }
 
 enum dm_code adm_record_change(struct adm_call *c, const struct dm_record_type *t,
@@ -29,11 +34,14 @@ enum dm_code adm_record_change(struct adm_call *c, const struct dm_record_type *
     DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
     enum dm_code rc = adm_publish_possible(c->app, err);
 
-    if (rc == DM_OK)
-        rc = dm_documents_update(adm_documents(c->app), t->collection, key, n_key, change, ctx,
-                                 &doc, err);
+    if (rc != DM_OK)
+        return rc;
+    adm_app_publish_lock(c->app);
+    rc = dm_documents_update(adm_documents(c->app), t->collection, key, n_key, change, ctx, &doc,
+                             err);
     if (rc == DM_OK)
         rc = publish_doc(c, t, doc, err);
+    adm_app_publish_unlock(c->app);
     if (rc == DM_OK && ret_doc != NULL)
         *ret_doc = DM_TAKE(doc);
     return rc;
@@ -77,12 +85,16 @@ enum dm_code adm_record_delete(struct adm_call *c, const struct dm_record_type *
     uint64_t deleted = 0;
     enum dm_code rc = adm_publish_possible(c->app, err);
 
-    if (rc == DM_OK)
-        rc = dm_documents_list(adm_documents(c->app), t->collection, &query, &docs, err);
+    *ret_n = 0;
+    if (rc != DM_OK)
+        return rc;
+    adm_app_publish_lock(c->app);
+    rc = dm_documents_list(adm_documents(c->app), t->collection, &query, &docs, err);
     if (rc == DM_OK)
         rc = dm_documents_delete(adm_documents(c->app), t->collection, key, n_key, &deleted, err);
     if (rc == DM_OK && adm_publish_wants(t) && dm_json_len(docs) > 0)
         rc = publish_deletions(c, t, docs, err);
+    adm_app_publish_unlock(c->app);
     *ret_n = (size_t)deleted;
     return rc;
 }

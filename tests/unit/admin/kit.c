@@ -71,6 +71,38 @@ static void *run_loop(void *arg)
     return NULL;
 }
 
+static void on_change(struct dm_live_subscriber *s, uint64_t generation,
+                      const struct dm_live_change *c, size_t n)
+{
+    struct kit_app *k = DM_CONTAINER_OF(s, struct kit_app, ear);
+
+    (void)generation;
+    pthread_mutex_lock(&k->lock);
+    for (size_t i = 0; i < n; i++) {
+        if (dm_view_eq(c[i].kind, DM_LIT("api")) && dm_view_eq(c[i].id, DM_LIT("a1")))
+            snprintf(k->heard, sizeof k->heard, "%.*s", DM_FMT(c[i].bytes));
+        k->n_markers += dm_view_eq(c[i].kind, DM_LIT("marker"));
+    }
+    pthread_cond_broadcast(&k->changed);
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* News come in order: behind a marker there is nothing older. */
+const char *kit_heard(struct kit_app *k)
+{
+    const struct dm_live_change marker = {DM_LIT("marker"), DM_LIT("m"), DM_LIT("{}")};
+
+    pthread_mutex_lock(&k->lock);
+    const size_t before = k->n_markers;
+    pthread_mutex_unlock(&k->lock);
+    assert_int_equal(dm_live_publish(k->live, &marker, 1, NULL, NULL), DM_OK);
+    pthread_mutex_lock(&k->lock);
+    while (k->n_markers == before)
+        pthread_cond_wait(&k->changed, &k->lock);
+    pthread_mutex_unlock(&k->lock);
+    return k->heard;
+}
+
 static void make_keys(struct kit_app *k)
 {
     const struct dm_keyset_source source = {.secret = dm_secret_view(&k->settings->jwt_secret_key)};
@@ -96,6 +128,11 @@ void kit_app_init(struct kit_app *k, const char *const *env)
     k->live = dm_live_memory_admin(k->memory);
     k->documents = dm_documents_memory_new(uniques, n_uniques);
     k->metrics = dm_metrics_new(1);
+    k->handle = dm_live_memory_handle(k->memory, k->loop);
+    k->ear.on_change = on_change;
+    pthread_mutex_init(&k->lock, NULL);
+    pthread_cond_init(&k->changed, NULL);
+    dm_live_subscribe(k->handle, &k->ear);
     assert_int_equal(pthread_create(&k->thread, NULL, run_loop, k->loop), 0);
     const struct adm_app_config config = {.settings = k->settings,
                                           .keys = k->keys,
@@ -113,6 +150,10 @@ void kit_app_done(struct kit_app *k)
     adm_app_stop(k->app);
     dm_loop_stop(k->loop);
     pthread_join(k->thread, NULL);
+    dm_live_unsubscribe(&k->ear);
+    dm_live_free(k->handle);
+    pthread_mutex_destroy(&k->lock);
+    pthread_cond_destroy(&k->changed);
     dm_live_admin_free(k->live);
     dm_live_memory_free(k->memory);
     dm_documents_free(k->documents);

@@ -34,6 +34,12 @@ struct kit_app {
     struct dm_metrics *metrics;
     pthread_t thread;
     struct adm_app *app;
+    struct dm_live *handle;
+    struct dm_live_subscriber ear; /* of the loop's thread */
+    pthread_mutex_t lock;          /* guards what follows */
+    pthread_cond_t changed;
+    char heard[4096]; /* the last projection of API a1 */
+    size_t n_markers;
 };
 
 struct dm_settings *kit_settings(const char *const *env); /* NULL-ended KEY=VALUE, may be NULL */
@@ -44,6 +50,8 @@ dm_view kit_answer_field(const struct kit_call *k, const char *name); /* none: p
 
 void kit_app_init(struct kit_app *k, const char *const *env);
 void kit_app_done(struct kit_app *k);
+/* What was published of API a1 last, once everything published so far was heard. */
+const char *kit_heard(struct kit_app *k);
 
 #define assert_view(got, want) assert_view_((got), (want), __FILE__, __LINE__)
 void assert_view_(dm_view got, const char *want, const char *file, int line);
