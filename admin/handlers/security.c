@@ -173,6 +173,20 @@ static bool update_good(struct adm_call *c, const struct dm_json *result)
     return trust_good(c, result) && lists_good(c, result);
 }
 
+/* What is stored now, which another call may have changed since: whoever applies last applies the
+ * last. */
+static enum dm_code apply_stored(struct adm_call *c, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
+    enum dm_code rc;
+
+    adm_app_publish_lock(c->app);
+    doc = find_settings(c, err);
+    rc = doc == NULL ? err->kind : adm_security_apply(c->app, doc, err);
+    adm_app_publish_unlock(c->app);
+    return rc;
+}
+
 void adm_security_update(struct adm_call *c)
 {
     DM_DEFER(dm_json_freep) struct dm_json *result = NULL;
@@ -194,7 +208,7 @@ void adm_security_update(struct adm_call *c)
         return;
     if (adm_record_patch(c, &dm_record_security_settings, &settings_key, 1, c->body, &stored,
                          &err) != DM_OK ||
-        adm_security_apply(c->app, stored, &err) != DM_OK) {
+        apply_stored(c, &err) != DM_OK) {
         dm_json_free(stored);
         adm_fail_store(c, &err);
         return;
