@@ -48,7 +48,8 @@ struct dm_json *adm_app_export(struct adm_app *app);
 struct adm_security;
 void adm_app_swap_security(struct adm_app *app, struct adm_security *s); /* takes the reference */
 /* Around storing a record and publishing it, and around reading records to publish them: else two
- * changes of one record could be published in another order than stored. Not recursive. */
+ * changes of one record could be published in another order than stored. The same for revocations.
+ * Not recursive. */
 void adm_app_publish_lock(struct adm_app *app);
 void adm_app_publish_unlock(struct adm_app *app);
 struct dm_documents *adm_documents(struct adm_app *app);

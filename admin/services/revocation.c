@@ -28,11 +28,14 @@ static enum dm_code revoke(struct adm_app *app, dm_view username, dm_view jti, i
     DM_DEFER(dm_json_freep) struct dm_json *doc = revocation_doc(username, jti, expires);
     enum dm_code rc = adm_publish_possible(app, err);
 
-    if (rc == DM_OK)
-        rc = dm_documents_insert(adm_documents(app), "revocations", doc, err);
-    if (rc != DM_OK && rc != DM_EXISTS)
+    if (rc != DM_OK)
         return rc;
-    return dm_live_revoke(adm_live(app), username, jti, expires * DM_SEC, err);
+    adm_app_publish_lock(app);
+    rc = dm_documents_insert(adm_documents(app), "revocations", doc, err);
+    if (rc == DM_OK || rc == DM_EXISTS)
+        rc = dm_live_revoke(adm_live(app), username, jti, expires * DM_SEC, err);
+    adm_app_publish_unlock(app);
+    return rc;
 }
 
 enum dm_code adm_revoke_user(struct adm_app *app, dm_view username, struct dm_error *err)
@@ -54,10 +57,15 @@ enum dm_code adm_unrevoke_user(struct adm_app *app, dm_view username, struct dm_
     uint64_t deleted;
     enum dm_code rc = adm_publish_possible(app, err);
 
+    if (rc != DM_OK)
+        return rc;
+    adm_app_publish_lock(app);
+    rc = dm_documents_delete(adm_documents(app), "revocations", key, DM_COUNT_OF(key), &deleted,
+                             err);
     if (rc == DM_OK)
-        rc = dm_documents_delete(adm_documents(app), "revocations", key, DM_COUNT_OF(key), &deleted,
-                                 err);
-    return rc == DM_OK ? dm_live_unrevoke(adm_live(app), username, err) : rc;
+        rc = dm_live_unrevoke(adm_live(app), username, err);
+    adm_app_publish_unlock(app);
+    return rc;
 }
 
 static enum dm_code restore_one(struct adm_app *app, const struct dm_json *doc,

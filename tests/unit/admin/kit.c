@@ -163,6 +163,54 @@ void kit_app_done(struct kit_app *k)
     dm_settings_unref(k->settings);
 }
 
+/* --- two at once --- */
+
+struct racer {
+    struct kit_app *app;
+    pthread_barrier_t *line;
+    kit_step_fn step;
+    int rounds;
+    bool failed;
+};
+
+static void *run_racer(void *arg)
+{
+    struct racer *r = arg;
+
+    for (int round = 0; round < r->rounds; round++) {
+        pthread_barrier_wait(r->line);
+        r->failed = !r->step(r->app, round) || r->failed;
+        pthread_barrier_wait(r->line); /* now the test's own thread looks */
+        pthread_barrier_wait(r->line);
+    }
+    return NULL;
+}
+
+void kit_race(struct kit_app *k, int rounds, kit_step_fn a, kit_step_fn b, kit_step_fn agrees)
+{
+    pthread_barrier_t line;
+    struct racer racers[] = {{.app = k, .line = &line, .step = a, .rounds = rounds},
+                             {.app = k, .line = &line, .step = b, .rounds = rounds}};
+    pthread_t ids[DM_COUNT_OF(racers)];
+    int disagreed = 0;
+
+    pthread_barrier_init(&line, NULL, DM_COUNT_OF(racers) + 1);
+    for (size_t i = 0; i < DM_COUNT_OF(racers); i++)
+        assert_int_equal(pthread_create(&ids[i], NULL, run_racer, &racers[i]), 0);
+    for (int round = 0; round < rounds; round++) {
+        pthread_barrier_wait(&line);
+        pthread_barrier_wait(&line);
+        disagreed += !agrees(k, round);
+        pthread_barrier_wait(&line);
+    }
+    for (size_t i = 0; i < DM_COUNT_OF(racers); i++) {
+        pthread_join(ids[i], NULL);
+        assert_false(racers[i].failed);
+    }
+    pthread_barrier_destroy(&line);
+    assert_int_equal(disagreed, 0);
+}
+
 void assert_view_(dm_view got, const char *want, const char *file, int line)
 {
     if (dm_view_eq(got, dm_view_of(want)))

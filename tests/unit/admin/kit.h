@@ -53,5 +53,10 @@ void kit_app_done(struct kit_app *k);
 /* What was published of API a1 last, once everything published so far was heard. */
 const char *kit_heard(struct kit_app *k);
 
+/* Two threads do one thing each at once, round after round; `agrees` is asked between rounds and
+ * must always say yes. */
+typedef bool (*kit_step_fn)(struct kit_app *k, int round);
+void kit_race(struct kit_app *k, int rounds, kit_step_fn a, kit_step_fn b, kit_step_fn agrees);
+
 #define assert_view(got, want) assert_view_((got), (want), __FILE__, __LINE__)
 void assert_view_(dm_view got, const char *want, const char *file, int line);

@@ -70,15 +70,7 @@ static void a_change_is_published_before_the_call_returns(void **state)
 
 /* --- two at once --- */
 
-struct racer {
-    struct kit_app *app;
-    pthread_barrier_t *line;
-    const char *letter;
-    int n_changes; /* in a round; 0: publishes everything instead */
-    bool failed;
-};
-
-static bool change(struct racer *r, int round)
+static bool change(struct kit_app *app, char letter, int number)
 {
     DM_DEFER(dm_json_freep) struct dm_json *patch = dm_json_new_object();
     struct dm_json *servers = dm_json_new_array();
@@ -86,75 +78,61 @@ static bool change(struct racer *r, int round)
     struct kit_call k;
     char server[64];
 
-    snprintf(server, sizeof server, "http://%s%d", r->letter, round);
+    snprintf(server, sizeof server, "http://%c%d", letter, number);
     dm_json_push(servers, dm_json_new_str(dm_view_of(server)));
     dm_json_set(patch, DM_LIT("api_servers"), servers);
-    kit_call_init(&k, r->app->app, r->app->settings);
+    kit_call_init(&k, app->app, app->settings);
     const enum dm_code rc = adm_record_patch(&k.c, &dm_record_api, &key, 1, patch, NULL, &err);
     kit_call_done(&k);
     return rc == DM_OK;
 }
 
-static void *run_racer(void *arg)
+static bool change_to_a(struct kit_app *app, int round)
 {
-    struct racer *r = arg;
-    struct dm_error err;
-
-    for (int round = 0; round < ROUNDS; round++) {
-        pthread_barrier_wait(r->line);
-        if (r->n_changes == 0 && adm_publish_all(r->app->app, &err) != DM_OK)
-            r->failed = true;
-        for (int i = 0; i < r->n_changes; i++)
-            r->failed = !change(r, round * r->n_changes + i) || r->failed;
-        pthread_barrier_wait(r->line); /* now the test compares */
-        pthread_barrier_wait(r->line);
-    }
-    return NULL;
+    return change(app, 'a', round);
 }
 
-static bool published_is_stored(struct kit_app *app)
+static bool change_to_b(struct kit_app *app, int round)
+{
+    return change(app, 'b', round);
+}
+
+/* All along, so that the last falls into any moment of what the other does. */
+static bool change_often(struct kit_app *app, int round)
+{
+    bool good = true;
+
+    for (int i = 0; i < 8; i++)
+        good = change(app, 'a', round * 8 + i) && good;
+    return good;
+}
+
+static bool publish_all(struct kit_app *app, int round)
+{
+    struct dm_error err;
+
+    (void)round;
+    return adm_publish_all(app->app, &err) == DM_OK;
+}
+
+static bool published_is_stored(struct kit_app *app, int round)
 {
     DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
     DM_DEFER(dm_json_freep) struct dm_json *heard = parse(kit_heard(app));
     struct dm_error err;
     uint64_t version;
 
+    (void)round;
     assert_int_equal(dm_documents_find(app->documents, "apis", &key, 1, &doc, &version, &err),
                      DM_OK);
     return dm_json_equal(dm_json_get(doc, DM_LIT("api_servers")),
                          dm_json_get(heard, DM_LIT("api_servers")));
 }
 
-static void race(struct kit_app *app, int n_changes, int n_changes_of_other)
-{
-    pthread_barrier_t line;
-    struct racer racers[] = {
-        {.app = app, .line = &line, .letter = "a", .n_changes = n_changes},
-        {.app = app, .line = &line, .letter = "b", .n_changes = n_changes_of_other}};
-    pthread_t ids[DM_COUNT_OF(racers)];
-    int stale = 0;
-
-    pthread_barrier_init(&line, NULL, DM_COUNT_OF(racers) + 1);
-    for (size_t i = 0; i < DM_COUNT_OF(racers); i++)
-        assert_int_equal(pthread_create(&ids[i], NULL, run_racer, &racers[i]), 0);
-    for (int round = 0; round < ROUNDS; round++) {
-        pthread_barrier_wait(&line);
-        pthread_barrier_wait(&line);
-        stale += !published_is_stored(app);
-        pthread_barrier_wait(&line);
-    }
-    for (size_t i = 0; i < DM_COUNT_OF(racers); i++) {
-        pthread_join(ids[i], NULL);
-        assert_false(racers[i].failed);
-    }
-    pthread_barrier_destroy(&line);
-    assert_int_equal(stale, 0);
-}
-
 static void what_was_stored_last_was_published_last(void **state)
 {
     insert_api(*state, "a1");
-    race(*state, 1, 1);
+    kit_race(*state, ROUNDS, change_to_a, change_to_b, published_is_stored);
 }
 
 static void publishing_everything_brings_nothing_old_back(void **state)
@@ -165,7 +143,7 @@ static void publishing_everything_brings_nothing_old_back(void **state)
         snprintf(id, sizeof id, "x%d", i);
         insert_api(*state, id);
     }
-    race(*state, 8, 0); /* changes all along, the last of them at any moment */
+    kit_race(*state, ROUNDS, change_often, publish_all, published_is_stored);
 }
 
 #define APP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -5,39 +5,32 @@
 
 enum { ROUNDS = 800 };
 
-struct racer {
-    struct kit_app *app;
-    pthread_barrier_t *line;
-    bool value, failed;
-};
-
-static bool update(struct racer *r)
+static bool update(struct kit_app *app, bool value)
 {
     struct kit_call k;
 
-    kit_call_init(&k, r->app->app, r->app->settings);
+    kit_call_init(&k, app->app, app->settings);
     k.c.body = dm_json_new_object();
-    dm_json_set_bool(k.c.body, DM_LIT("allow_localhost_bypass"), r->value);
+    dm_json_set_bool(k.c.body, DM_LIT("allow_localhost_bypass"), value);
     adm_security_update(&k.c);
     const int status = k.c.result.status;
     kit_call_done(&k);
     return status == 200;
 }
 
-static void *run_racer(void *arg)
+static bool allow(struct kit_app *app, int round)
 {
-    struct racer *r = arg;
-
-    for (int round = 0; round < ROUNDS; round++) {
-        pthread_barrier_wait(r->line);
-        r->failed = !update(r) || r->failed;
-        pthread_barrier_wait(r->line); /* now the test compares */
-        pthread_barrier_wait(r->line);
-    }
-    return NULL;
+    (void)round;
+    return update(app, true);
 }
 
-static bool applied_is_stored(struct kit_app *app)
+static bool forbid(struct kit_app *app, int round)
+{
+    (void)round;
+    return update(app, false);
+}
+
+static bool applied_is_stored(struct kit_app *app, int round)
 {
     const struct dm_filter key = DM_WHERE("type", DM_LIT("security_settings"));
     DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
@@ -46,6 +39,7 @@ static bool applied_is_stored(struct kit_app *app)
     struct dm_error err;
     uint64_t version;
 
+    (void)round;
     adm_security_unref(s);
     assert_int_equal(dm_documents_find(app->documents, "settings", &key, 1, &doc, &version, &err),
                      DM_OK);
@@ -54,28 +48,7 @@ static bool applied_is_stored(struct kit_app *app)
 
 static void what_was_stored_last_is_applied(void **state)
 {
-    struct kit_app *app = *state;
-    pthread_barrier_t line;
-    struct racer racers[] = {{.app = app, .line = &line, .value = true},
-                             {.app = app, .line = &line, .value = false}};
-    pthread_t ids[DM_COUNT_OF(racers)];
-    int stale = 0;
-
-    pthread_barrier_init(&line, NULL, DM_COUNT_OF(racers) + 1);
-    for (size_t i = 0; i < DM_COUNT_OF(racers); i++)
-        assert_int_equal(pthread_create(&ids[i], NULL, run_racer, &racers[i]), 0);
-    for (int round = 0; round < ROUNDS; round++) {
-        pthread_barrier_wait(&line);
-        pthread_barrier_wait(&line);
-        stale += !applied_is_stored(app);
-        pthread_barrier_wait(&line);
-    }
-    for (size_t i = 0; i < DM_COUNT_OF(racers); i++) {
-        pthread_join(ids[i], NULL);
-        assert_false(racers[i].failed);
-    }
-    pthread_barrier_destroy(&line);
-    assert_int_equal(stale, 0);
+    kit_race(*state, ROUNDS, allow, forbid, applied_is_stored);
 }
 
 static int setup(void **state)
