@@ -20,6 +20,12 @@ static dm_view path_of(dm_view target)
     return dm_view_sub(target, 0, dm_view_find_byte(target, '?', 0));
 }
 
+/* The one path of ours outside /platform whose refusals take the gateway's form (O14). */
+static bool on_caches(const struct adm_call *c)
+{
+    return dm_view_eq(path_of(c->rq->target), DM_LIT("/api/caches"));
+}
+
 static void check_address(struct adm_call *c)
 {
     enum dm_err verdict;
@@ -42,10 +48,15 @@ static void check_route(struct adm_call *c, dm_view allow)
 {
     if (c->route != NULL)
         return;
-    adm_fail(c, allow.len > 0 ? 405 : 404, "", allow.len > 0 ? "Method Not Allowed" : "Not Found");
+    if (allow.len > 0)
+        adm_fail(c, 405, on_caches(c) ? "GTW405" : "", "Method Not Allowed");
+    else
+        adm_fail(c, 404, "", "Not Found");
     c->result.bare = c->result.detail = true;
     if (allow.len > 0)
         adm_header(c, "Allow", allow);
+    if (on_caches(c))
+        adm_header(c, "X-Doorman-Reason", DM_LIT("route; method"));
 }
 
 static bool json_type(dm_view type)
@@ -224,7 +235,7 @@ void adm_handle(void *app, struct dm_admin_request *rq, struct dm_admin_response
     if (c.route != NULL && c.route->audit != NULL)
         c.audit.action = dm_view_of(c.route->audit);
     if (dm_view_eq(rq->method, DM_LIT("OPTIONS")) &&
-        dm_view_starts(rq->target, DM_LIT("/platform"))) {
+        (dm_view_starts(rq->target, DM_LIT("/platform")) || on_caches(&c))) {
         adm_client_address(&c, &c.client);
         adm_answer_preflight(&c);
     } else {

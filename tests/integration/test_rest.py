@@ -88,7 +88,8 @@ def test_health(nobody, path):  # [1]
     ("PUT", "/api/graphql/demo", 405, "GTW405", "POST, OPTIONS"),
     ("POST", "/api/status", 405, "GTW405", "GET"),
     ("OPTIONS", "/api/status", 405, "GTW405", "GET"),
-    ("OPTIONS", "/api/health", 405, "GTW405", "GET, HEAD")])
+    ("OPTIONS", "/api/health", 405, "GTW405", "GET, HEAD"),
+    ("GET", "/api/caches", 405, "GTW405", "DELETE")])
 def test_unknown_routes_and_methods(nobody, method, path, status, code, allow):  # [54]
     answer = refused(nobody.request(method, path), status, code)
     assert answer.json()["detail"] == answer.json()["error_message"]
@@ -99,6 +100,13 @@ def test_a_slash_too_many_redirects(nobody, doorman):
     answer = nobody.get("/api/health/?q=1", allow_redirects=False)
     assert (answer.status_code, answer.content) == (307, b"")
     assert answer.headers["Location"] == f"{doorman.url}/api/health?q=1"
+
+
+def test_an_upgrade_to_websocket_is_refused(demo):
+    fields = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    refused(demo.call(headers=fields), 403, "GTW403")
+    assert demo.upstream.requests == []
 
 
 def test_status_is_for_those_who_manage_the_gateway(admin, user, nobody):
@@ -113,6 +121,7 @@ def test_status_is_for_those_who_manage_the_gateway(admin, user, nobody):
 def test_clearing_caches(admin, user, nobody, demo):
     answer = nobody.delete("/api/caches")
     assert (answer.status_code, answer.json()["error_code"]) == (401, "Unauthorized")
+    assert nobody.options("/api/caches").status_code == 204
     answer = user.delete("/api/caches")
     assert (answer.status_code, answer.json()["error_code"]) == (403, "GTW008")
     platform.revoke(admin, demo.bob)
@@ -343,6 +352,12 @@ def test_bodies_go_through_byte_for_byte(demo, body):  # [56]
     assert demo.call(method="POST", data=body, headers=fields).status_code == 200
     received = demo.upstream.next_request()
     assert received.body == body and received.headers("content-type") == ["application/json"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_body_goes_with_whatever_method_carries_one(demo, method):  # R16
+    assert demo.call(method=method, data=b"hello").status_code == 200
+    assert demo.upstream.next_request().body == b"hello"
 
 
 def test_a_body_over_the_limit(demo):  # [15]

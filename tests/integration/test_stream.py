@@ -249,13 +249,17 @@ def test_a_kept_connection_that_dies_under_a_call(plane, raw, lying_upstream, me
 
 
 def test_an_idle_connection_that_the_upstream_closed_is_not_used(plane, raw, lying_upstream):
+    gone = queue.Queue()
+
     def script(connection, _):
         connection.read_until(b"\r\n\r\n")
-        connection.send(OK)
+        connection.send(OK).half_close()
+        gone.put(connection.closed_by_peer())
 
     path = plane.publish(lying_upstream(script).url)
     for _ in range(5):
         assert raw().send(get(path, method="POST")).read_response().status == 200
+        assert gone.get(timeout=WAIT) is True
 
 
 # ---- servers ----
