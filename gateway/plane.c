@@ -176,6 +176,7 @@ static enum dm_code make_worker(struct thread *t, struct dm_error *err)
         rc = open_door(t, err);
     if (rc != DM_OK)
         return rc;
+    dm_loop_metrics(t->loop, c->metrics, t->index);
     dm_loop_at_start(t->loop, on_turn_start, t);
     dm_loop_at_end(t->loop, on_turn_end, t);
     dm_timer_init(&t->heart, on_heart);

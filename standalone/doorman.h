@@ -17,6 +17,10 @@ struct doorman {
     struct dm_keyset *keys;
     struct dm_metrics *metrics;
     struct dm_ops ops;
+    struct {
+        struct dm_metric *ready, *draining, *generation, *log_dropped;
+        _Atomic int64_t dropped_seen;
+    } gauges;
     /* control: signals, the status port, shutdown */
     struct dm_loop *control;
     struct dm_mailbox *control_box;
@@ -46,6 +50,10 @@ struct doorman {
 /* shutdown.c: signals and the steps of operations.md §8.16 */
 bool doorman_watch_signals(struct doorman *d);
 void doorman_on_drained(void *ctx); /* a worker's thread */
+
+/* gauges.c */
+void doorman_gauges_init(struct doorman *d);
+void doorman_gauges_read(void *ctx); /* before every scrape, on the scraping loop */
 
 /* dump_job.c */
 bool doorman_restore(struct doorman *d); /* false: a sentence was logged, exit 78 */

@@ -233,6 +233,10 @@ static void make_control(struct doorman *d)
     d->ops.clock = &dm_clock_system;
     d->ops.started_wall = dm_clock_wall(&dm_clock_system);
     d->ops.metrics = d->metrics;
+    d->ops.before_scrape = doorman_gauges_read;
+    d->ops.ctx = d;
+    dm_metrics_limit(d->metrics, (size_t)d->settings->metrics_max_series);
+    doorman_gauges_init(d);
 }
 
 /* Raises the descriptor limit as far as the system lets us. What was asked for explicitly must fit;
