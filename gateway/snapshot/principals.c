@@ -5,8 +5,10 @@
 #include "base/map.h"
 
 enum {
-    REFETCH_MAX = 8
-}; /* changes that may overtake one fetch; each needs a write on the platform */
+    /* Changes that may overtake one fetch; each needs a write on the platform, and the asker's own
+     * deadline ends it anyway. */
+    REFETCH_MAX = 64
+};
 /* The store is away: an entry past its time goes on deciding (R4), and is asked for again after
  * this. */
 static const dm_time STALE_FOR = DM_SEC;

@@ -215,7 +215,9 @@ static struct bench *begin(void)
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->changed, NULL);
     open_upstream(&b->up);
-    b->settings = rig_settings(NULL);
+    /* The store lives on another worker: on a busy machine its turn may come late, and this is no
+     * test of lateness. */
+    b->settings = rig_settings((const char *const[]){"REDIS_ADMISSION_TIMEOUT_MS=1000", NULL});
     b->keys = rig_keys(b->settings);
     sign_token(b);
     b->metrics = dm_metrics_new(WORKERS);
@@ -321,6 +323,7 @@ struct client {
     struct bench *bench;
     pthread_t thread;
     size_t served, refused, other;
+    int last_other;
 };
 
 static void *run_client(void *arg)
@@ -335,7 +338,10 @@ static void *run_client(void *arg)
             const int status = read_answer(fd, in, sizeof in);
             c->served += status == 200;
             c->refused += status == 403;
-            c->other += status != 200 && status != 403;
+            if (status != 200 && status != 403) {
+                c->other++;
+                c->last_other = status;
+            }
         }
         close(fd);
     }
@@ -370,7 +376,8 @@ static void four_workers_serve_while_policy_changes(void **state)
         pthread_join(clients[i].thread, NULL);
         served += clients[i].served;
         refused += clients[i].refused;
-        assert_int_equal(clients[i].other, 0);
+        if (clients[i].other > 0)
+            fail_msg("%zu other answers, the last one %d", clients[i].other, clients[i].last_other);
     }
     assert_int_equal(served + refused, CLIENTS * CONNECTIONS * REQUESTS);
     publish_api(b, false); /* what was answered is in force, whichever worker is asked */
