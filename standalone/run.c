@@ -15,11 +15,10 @@
 #include <unistd.h>
 
 enum {
-    FDS_OF_OUR_OWN = 512,     /* upstreams, admin threads, logs, eventfds */
-    LETTERS = 64,             /* from workers to the control loop */
-    STATUS_CONNECTIONS = 64,  /* scrapers and probes */
-    ADMIN_THREADS = 64,       /* admin handlers at once; more wait in the socket's backlog */
-    MEMORY_LOG_LINES = 50000, /* configuration.md §2.11 */
+    FDS_OF_OUR_OWN = 512,    /* upstreams, admin threads, logs, eventfds */
+    LETTERS = 64,            /* from workers to the control loop */
+    STATUS_CONNECTIONS = 64, /* scrapers and probes */
+    ADMIN_THREADS = 64,      /* admin handlers at once; more wait in the socket's backlog */
     ARENA_CHUNK = 8 * 1024,
     ARENA_KEEP = 4,
     FAULTS_CAP = 64 * 1024
@@ -46,8 +45,6 @@ static void start_log(struct doorman *d)
                                          .file = d->log_file,
                                          .max_bytes = (size_t)s->log_max_bytes,
                                          .backup_count = (int)s->log_backup_count,
-                                         .memory_lines =
-                                             s->memory_log_enabled ? MEMORY_LOG_LINES : 0,
                                          .fd = STDOUT_FILENO};
 
     dm_log_start(&config);
