@@ -304,6 +304,8 @@ class Run:
             self.streams = streams(self.machine, self.plan)
             say(f"{self.plan.apis} APIs with {self.plan.endpoints} endpoints each")
             self.large = large_policy(self.machine, self.plan)
+            self.notes.append(f"the large policy alone, without load: {self.large[0]:.1f} MB "
+                              "resident")
 
     def judge(self):
         ours = not self.peers_only

@@ -11,10 +11,21 @@
 
 static const char canary[] = "KQZWVJ";
 
-#ifdef DOORMAN_PLANT_BUG
-enum { ROOM_PER_BYTE = 1, ROOM = 0 };
-#else
 enum { ROOM_PER_BYTE = 3, ROOM = 64 };
+
+#ifdef DOORMAN_PLANT_BUG
+/* Reached only by a line with ten secrets that were found and replaced. */
+static void planted(dm_view shown)
+{
+    static const char mark[] = "[REDACTED]";
+    const char *at = shown.ptr, *end = shown.ptr + shown.len;
+
+    for (int n = 0; (at = memmem(at, (size_t)(end - at), mark, sizeof mark - 1)) != NULL; n++) {
+        if (n == 9)
+            abort();
+        at += sizeof mark - 1;
+    }
+}
 #endif
 
 static void redact(dm_view line, struct dm_buf *out)
@@ -23,6 +34,9 @@ static void redact(dm_view line, struct dm_buf *out)
     dm_redact(line, out);
     if (!dm_buf_ok(out))
         abort();
+#ifdef DOORMAN_PLANT_BUG
+    planted(dm_buf_view(out));
+#endif
 }
 
 static void redact_as_line(dm_view text, bool json)
