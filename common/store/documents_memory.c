@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "store/documents_backend.h"
+#include "store/documents_nulls.h"
 #include "store/documents_text.h"
 
 #include "base/poison.h"
@@ -24,6 +25,7 @@ struct doc {
     _Atomic unsigned refs;
     uint32_t len;
     uint64_t version;
+    const struct dm_json *nulls; /* names, owned by the store; NULL: none */
     char text[];
 };
 
@@ -41,6 +43,7 @@ struct memory {
     uint64_t versions; /* of the whole store, so a key deleted and made anew does not repeat one */
     size_t n_uniques;
     struct dm_documents_unique *uniques;
+    struct dm_nulls *nulls;
 };
 
 static struct memory *memory_of(struct dm_documents *d)
@@ -66,11 +69,12 @@ static struct doc *doc_ref(struct doc *doc)
 }
 
 /* Checked here, so that reading it again cannot fail. */
-static enum dm_code doc_build(const struct dm_json *json, struct doc **ret, struct dm_error *err)
+static enum dm_code doc_build(struct memory *m, const struct dm_json *json, struct doc **ret,
+                              struct dm_error *err)
 {
     struct dm_buf text;
     dm_buf_init(&text, DOCUMENT_CAP);
-    dm_json_write(json, &text);
+    const struct dm_json *nulls = dm_nulls_split(m->nulls, json, &text);
     enum dm_code rc = DM_OK;
     if (!dm_buf_ok(&text))
         rc = DM_FAIL(err, DM_LIMIT, ERR_NONE, "could not store document: larger than %d bytes",
@@ -83,6 +87,7 @@ static enum dm_code doc_build(const struct dm_json *json, struct doc **ret, stru
         dm_list_init(&doc->link);
         atomic_init(&doc->refs, 1);
         doc->len = (uint32_t)v.len;
+        doc->nulls = nulls;
         memcpy(doc->text, v.ptr, v.len);
         *ret = doc;
     }
@@ -94,6 +99,7 @@ static enum dm_code doc_parse(const struct doc *doc, struct dm_json **ret, struc
 {
     enum dm_code rc = dm_json_parse(text_of(doc), NULL, ret, err);
     DM_ASSERT(rc == DM_OK);
+    dm_nulls_join(doc->nulls, *ret);
     return rc;
 }
 
@@ -361,7 +367,7 @@ static enum dm_code memory_insert(struct dm_documents *d, const char *collection
 {
     struct memory *m = memory_of(d);
     struct doc *doc = NULL;
-    enum dm_code rc = doc_build(json, &doc, err);
+    enum dm_code rc = doc_build(memory_of(d), json, &doc, err);
     if (rc != DM_OK)
         return rc;
     (void)pthread_mutex_lock(&m->lock);
@@ -401,7 +407,7 @@ static enum dm_code memory_replace(struct dm_documents *d, const char *collectio
     struct memory *m = memory_of(d);
     struct doc *doc = NULL, *old = NULL;
     struct dm_text_query q;
-    enum dm_code rc = doc_build(json, &doc, err);
+    enum dm_code rc = doc_build(memory_of(d), json, &doc, err);
     if (rc != DM_OK)
         return rc;
     dm_text_query_init(&q, key, n_key);
@@ -449,6 +455,7 @@ static void memory_free(struct dm_documents *d)
 {
     struct memory *m = memory_of(d);
     dm_map_free(m->collections);
+    dm_nulls_free(m->nulls);
     (void)pthread_mutex_destroy(&m->lock);
     dm_mem_free(m->uniques);
     dm_mem_free(m);
@@ -471,6 +478,7 @@ struct dm_documents *dm_documents_memory_new(const struct dm_documents_unique *u
     m->base.ops = &memory_ops;
     DM_REQUIRE(pthread_mutex_init(&m->lock, NULL) == 0);
     m->collections = dm_map_new(collection_free);
+    m->nulls = dm_nulls_new();
     m->uniques = dm_mem_array(n, sizeof *m->uniques);
     m->n_uniques = n;
     for (size_t i = 0; i < n; i++) {
@@ -519,7 +527,7 @@ static enum dm_code import_collection(struct memory *m, const struct dm_json *ar
         if (!dm_json_is(j, DM_JSON_OBJECT))
             return DM_FAIL(err, DM_INVALID, ERR_NONE,
                            "could not import \"%.*s\": an entry is no object", DM_FMT(name));
-        enum dm_code rc = doc_build(j, &doc, err);
+        enum dm_code rc = doc_build(m, j, &doc, err);
         if (rc == DM_OK)
             rc = add_locked(m, name, doc, err);
         if (rc != DM_OK && doc != NULL)
