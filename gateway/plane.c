@@ -7,10 +7,10 @@
 #include <stdatomic.h>
 
 enum {
-    MAILBOX_LETTERS = 1024, /* admin threads are capped far below; more means a stuck loop */
-    ARENA_CHUNK = 8 * 1024, /* a usual request fits one chunk: head, decoded path, upstream head */
-    ARENA_KEEP = 256,       /* idle chunks a worker keeps: 2 MB at most */
-    DOOR_CONNECTIONS = 64,  /* as many as the admin server has threads */
+    MAILBOX_LETTERS = 1024,      /* admin threads are capped far below; more means a stuck loop */
+    ARENA_CHUNK = 4 * 1024,      /* a usual request fits one: head, decoded path, upstream head */
+    ARENA_KEEP = 512,            /* idle chunks a worker keeps: 2 MB at most */
+    DOOR_CONNECTIONS = 64,       /* as many as the admin server has threads */
     ANSWER_HEAD_MAX = 64 * 1024, /* the admin's largest head: four cookies with tokens */
     ADMIN_TIMEOUT_S = 120        /* the longest admin handler there is (imports) */
 };
