@@ -1,6 +1,7 @@
 /* Live state on Redis: the contract of store/live.h with the key names of gateway.md §27.1, §29.4.
- * The data plane takes one handle per worker loop; the admin takes one blocking handle, which runs
- * on a loop and a thread of its own. */
+ * The data plane of a process makes one hub and takes one handle per worker loop; the first
+ * handle's loop follows published policy and revocations for all, the others hear of them by
+ * mailbox. The admin takes one blocking handle, which runs on a loop and a thread of its own. */
 #pragma once
 
 #include "store/live.h"
@@ -8,16 +9,20 @@
 
 struct dm_live_redis_config { /* borrowed, outlives what is made of it */
     struct dm_redis_config redis;
-    struct dm_resolver *resolver;
-    const struct dm_policy_keys *policy_keys; /* NULL: policy is not signed (development) */
-    dm_view snapshot_file;                    /* last good copy; empty: none. Follower only */
+    dm_view policy_verify_keys; /* PEM, one or more Ed25519 public keys; empty: unsigned policy is
+                                   taken (development) */
+    dm_view policy_signing_key; /* PEM, Ed25519; the admin's; empty: published unsigned */
+    dm_view snapshot_file;      /* last good copy, the data plane's; empty: none */
+    struct dm_metrics *metrics;
 };
 
-/* For one worker. With `follow` the handle also follows published policy (dm_live_subscribe tells
- * of every generation); the others hear only what their principals cache needs. */
-enum dm_code dm_live_redis_handle(const struct dm_live_redis_config *c, struct dm_loop *loop,
-                                  bool follow, struct dm_live **ret,
-                                  struct dm_error *err) DM_MUST_USE;
+struct dm_live_redis;
+enum dm_code dm_live_redis_new(const struct dm_live_redis_config *c, struct dm_live_redis **ret,
+                               struct dm_error *err) DM_MUST_USE;
+/* The first call's loop is the owner. Freed by dm_live_free before the hub. */
+struct dm_live *dm_live_redis_handle(struct dm_live_redis *h, struct dm_loop *loop);
+void dm_live_redis_free(struct dm_live_redis *h); /* handles are freed, loops not yet */
+
 /* timeout: of one call (REDIS_SOCKET_TIMEOUT). */
 enum dm_code dm_live_redis_admin(const struct dm_live_redis_config *c, dm_time timeout,
                                  struct dm_live_admin **ret, struct dm_error *err) DM_MUST_USE;
