@@ -132,6 +132,16 @@ static int on_headers_complete(llhttp_t *p)
     return HPE_PAUSED;
 }
 
+/* A Content-Length in a trailer has no say (RFC 9110 §6.5.1), yet llhttp takes it for a fault of the
+ * framing, when the client has got the whole body already. Behind the last chunk there is no framing
+ * left to confuse, so one passes here; whoever forwards trailers drops it with all hop-by-hop ones. */
+static int on_chunk_header(llhttp_t *p)
+{
+    if (p->content_length == 0)
+        llhttp_set_lenient_chunked_length(p, 1);
+    return 0;
+}
+
 static int on_body(llhttp_t *p, const char *at, size_t len)
 {
     of(p)->piece = dm_view_make(at, len);
@@ -149,6 +159,7 @@ static const llhttp_settings_t callbacks = {
     .on_header_field_complete = on_field_complete,
     .on_header_value = on_value,
     .on_headers_complete = on_headers_complete,
+    .on_chunk_header = on_chunk_header,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
@@ -181,7 +192,8 @@ void dm_http_response_free(struct dm_http_response *r)
 
 static void begin_head(struct dm_http_response *r)
 {
-    llhttp_reset(&r->parser);
+    llhttp_reset(&r->parser); /* keeps leniency */
+    llhttp_set_lenient_chunked_length(&r->parser, 0);
     r->mode = MODE_HEAD;
     r->framing = 0;
     r->head_done = r->message_done = false;

@@ -126,7 +126,7 @@ def test_early_hints_come_before_the_answer(plane, raw, lying_upstream):
 
 def test_trailers_pass(plane, raw, lying_upstream):
     answer = (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
-              b"2\r\nok\r\n0\r\nX-Sum: 7\r\nSet-Cookie: a=b\r\n\r\n")
+              b"2\r\nok\r\n0\r\nContent-Length: 9\r\nX-Sum: 7\r\nSet-Cookie: a=b\r\n\r\n")
     path = plane.publish(lying_upstream(lambda c, _: serve(c, answer)).url)
     client = raw().send(get(path, "TE: trailers"))
     client.read_until(b"\r\n\r\n")

@@ -115,6 +115,17 @@ static void chunks_are_joined_and_trailers_kept(void **state)
            "200 Transfer-Encoding=chunked|ok|cut");
 }
 
+static void a_length_in_a_trailer_breaks_nothing_but_two_do(void **state)
+{
+    (void)state;
+#define LAST OK_LINE "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    EXPECT(LAST "Content-Length: 5\r\nX-B: 2\r\n\r\nrest",
+           "200 Transfer-Encoding=chunked|ok|done+4 Content-Length=5 X-B=2");
+    BAD(LAST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n");
+    BAD(LAST "Content-Length: x\r\n\r\n");
+#undef LAST
+}
+
 static void without_a_length_the_end_of_the_connection_is_the_end(void **state)
 {
     (void)state;
@@ -400,6 +411,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_known_length_ends_the_answer),
         cmocka_unit_test(chunks_are_joined_and_trailers_kept),
+        cmocka_unit_test(a_length_in_a_trailer_breaks_nothing_but_two_do),
         cmocka_unit_test(without_a_length_the_end_of_the_connection_is_the_end),
         cmocka_unit_test(answers_without_a_body_end_with_their_head),
         cmocka_unit_test(bytes_behind_an_answer_are_left_over),
