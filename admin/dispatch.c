@@ -141,7 +141,7 @@ static void check_identity(struct adm_call *c)
         adm_fail_err(c, ERR_CSRF);
         adm_header(c, "X-Doorman-Reason", DM_LIT("csrf"));
         return;
-    case ADM_AUTH_STORE_AWAY:
+    case ADM_AUTH_ANSWERED:
         return;
     }
 }

@@ -60,7 +60,7 @@ static dm_view find_token(struct adm_call *c, enum dm_jwt_use use)
 static enum adm_auth_outcome store_away(struct adm_call *c, const struct dm_error *err)
 {
     adm_fail_store(c, err);
-    return ADM_AUTH_STORE_AWAY;
+    return ADM_AUTH_ANSWERED;
 }
 
 /* The user's current record and role decide, never the token's claims (§6.1). */
@@ -103,6 +103,10 @@ enum adm_auth_outcome adm_authenticate(struct adm_call *c, enum dm_jwt_use use)
         return ADM_AUTH_UNAUTHORIZED;
     fault = dm_jwt_verify(adm_keys(c->app), token, use, dm_clock_wall(adm_clock(c->app)), c->arena,
                           &claims);
+    if (fault == DM_JWT_NO_ROOM) {
+        adm_fail_err(c, ERR_TOO_MUCH_MEMORY);
+        return ADM_AUTH_ANSWERED;
+    }
     if (fault != DM_JWT_OK) {
         DM_LOG(DM_LOG_DEBUG, c->rq->request_id, "auth.token.refused",
                DM_FC("reason", dm_jwt_fault_name(fault)));

@@ -10,7 +10,7 @@ enum adm_auth_outcome {
     ADM_AUTH_OK = 0,
     ADM_AUTH_UNAUTHORIZED, /* one answer for every inner reason (O4) */
     ADM_AUTH_CSRF,
-    ADM_AUTH_STORE_AWAY /* result already set: 503 */
+    ADM_AUTH_ANSWERED /* result already set: a store is away, or no memory */
 };
 
 /* use: ANY on the refresh route, else ACCESS. Fills c->caller on OK. */

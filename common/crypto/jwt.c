@@ -26,7 +26,8 @@ const char *dm_jwt_fault_name(enum dm_jwt_fault f)
                                         [DM_JWT_EXPIRED] = "expired",
                                         [DM_JWT_NOT_YET] = "not_yet",
                                         [DM_JWT_BAD_CLAIMS] = "bad_claims",
-                                        [DM_JWT_WRONG_USE] = "wrong_use"};
+                                        [DM_JWT_WRONG_USE] = "wrong_use",
+                                        [DM_JWT_NO_ROOM] = "no_room"};
     DM_REQUIRE((size_t)f < DM_COUNT_OF(names));
     return names[f];
 }

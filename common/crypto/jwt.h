@@ -28,7 +28,8 @@ enum dm_jwt_fault {
     DM_JWT_EXPIRED,
     DM_JWT_NOT_YET,
     DM_JWT_BAD_CLAIMS,
-    DM_JWT_WRONG_USE
+    DM_JWT_WRONG_USE,
+    DM_JWT_NO_ROOM /* nothing is wrong with the token: `arena` had no room for its claims */
 };
 const char *dm_jwt_fault_name(enum dm_jwt_fault f);
 

@@ -154,7 +154,7 @@ static enum dm_jwt_fault copy_claims(const struct entry *e, struct dm_arena *are
 {
     char *text = dm_arena_alloc(arena, TEXT_MAX);
     if (text == NULL)
-        return DM_JWT_MALFORMED;
+        return DM_JWT_NO_ROOM;
     memcpy(text, e->text, TEXT_MAX);
     *ret = e->claims;
     ret->sub.ptr = text + (e->claims.sub.ptr - e->text);

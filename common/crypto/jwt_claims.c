@@ -98,7 +98,9 @@ enum dm_jwt_fault dm_jwt_read_claims(dm_view payload, struct dm_arena *arena,
     struct value v[CLAIMS_] = {{.token = DM_JSON_TOKEN_END}};
     size_t size = payload.len / 4 * 3 + 3, len;
     unsigned char *text = dm_arena_alloc(arena, size);
-    if (text == NULL || !dm_base64url_decode_to(payload, text, size, &len) ||
+    if (text == NULL)
+        return DM_JWT_NO_ROOM;
+    if (!dm_base64url_decode_to(payload, text, size, &len) ||
         !scan_payload(dm_view_make((const char *)text, len), v))
         return DM_JWT_MALFORMED;
     if (!seconds(&v[EXP], false, &ret->exp) || !optional_seconds(&v[NBF], &ret->nbf) ||

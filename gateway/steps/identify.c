@@ -123,6 +123,8 @@ enum gw_next step_identify(struct gw_request *rq)
         if (token.len == 0)
             return nobody(rq, GW_COUNT_AUTH_MISSING);
         const enum dm_jwt_fault fault = verify(rq, token);
+        if (fault == DM_JWT_NO_ROOM)
+            return gw_refuse(rq, ERR_TOO_MUCH_MEMORY, "memory");
         if (fault != DM_JWT_OK)
             return nobody(rq, GW_COUNT_AUTH_FAULT_FIRST + (fault - DM_JWT_MALFORMED));
         rq->who.verified = true;

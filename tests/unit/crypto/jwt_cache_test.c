@@ -139,6 +139,23 @@ static void expiry_start_and_use_are_judged_on_every_hit(void **state)
     dm_mem_free(token);
 }
 
+static void an_arena_without_room_is_not_the_tokens_fault(void **state)
+{
+    struct fixture *f = *state;
+    struct dm_arena small;
+    char *token = sign(f->rsa, "bob", 1800000000, "");
+
+    dm_arena_init(&small, f->pool, 16);
+    for (int i = 0; i < 2; i++) { /* read anew, then remembered */
+        assert_int_equal(dm_jwt_cache_verify(f->cache, f->rsa, dm_view_of(token), DM_JWT_ACCESS,
+                                             now, &small, &f->claims),
+                         DM_JWT_NO_ROOM);
+        assert_true(is_hit(f, token) == (i == 1));
+    }
+    dm_arena_reset(&small);
+    dm_mem_free(token);
+}
+
 static void the_least_recently_used_goes_first(void **state)
 {
     struct fixture *f = *state;
@@ -246,6 +263,7 @@ int main(void)
         TEST(the_second_time_comes_from_the_cache_with_the_same_claims),
         TEST(a_hit_allocates_nothing),
         TEST(expiry_start_and_use_are_judged_on_every_hit),
+        TEST(an_arena_without_room_is_not_the_tokens_fault),
         TEST(the_least_recently_used_goes_first),
         TEST(a_new_keyset_empties_the_cache),
         TEST(a_keyset_lives_as_long_as_the_cache_knows_it),

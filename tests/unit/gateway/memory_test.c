@@ -24,11 +24,11 @@ enum { FAULTS = 60 };
 
 static size_t statuses[600];
 
-/* What a request may end in when memory is short. 401: a token that finds no room is as good as
- * none; 0: the connection ended. */
+/* What a request may end in when memory is short; never in what would blame the caller's token.
+ * 0: the connection ended. */
 static void ends_well(struct rig *r, int status, int n)
 {
-    static const int good[] = {200, 401, 413, 431, 502};
+    static const int good[] = {200, 413, 431, 502};
 
     for (size_t i = 0; i < DM_COUNT_OF(good); i++)
         if (status == good[i] || status == 0) {
