@@ -1,470 +1,447 @@
-/* Four workers on threads of their own: traffic while policy changes under it, drain, and the end.
- * Real clock; waiting is for events only. What a race would break, ThreadSanitizer sees here. */
+/* Four workers on threads of their own, many clients at each at once: changes of everything under
+ * them, limits, revocation, and the way down. What a race would break, ThreadSanitizer sees here. */
+#include "plane_rig.h"
+
 #include <arpa/inet.h>
-#include <pthread.h>
+#include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "gateway/plane.h"
-#include "rig.h"
-
-enum { WORKERS = 4, CLIENTS = 8, CONNECTIONS = 4, REQUESTS = 10, CHANGES = 30 };
-
-struct upstream {
-    int listener;
-    uint16_t port;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool holds; /* answers wait until it is false */
-    size_t n_seen, n_threads;
+enum {
+    CLIENTS = 2 * PLANE_WORKERS,
+    ROUNDS = 60, /* of changes, while clients call */
+    LIMIT = 20,
+    CALLS_EACH = 10 /* CLIENTS * CALLS_EACH is far over LIMIT */
 };
 
-struct bench { /* everything that stands on it */
-    struct dm_settings *settings;
-    struct dm_keyset *keys;
-    struct dm_metrics *metrics;
-    struct dm_ops ops;
-    struct gw_snapshot_cell *cell;
-    struct gw_plane *plane;
-    struct dm_live_memory *memory;
-    struct dm_live_admin *admin;
-    struct gw_loader *loader;
-    struct upstream up;
-    char token[2048];
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool drained;
+/* --- many clients at once, two at each worker --- */
+
+struct crowd {
+    struct plane_rig *rig;
+    struct plane_client clients[CLIENTS];
+    pthread_t ids[CLIENTS];
+    size_t calls_each; /* of each client; 0: until told to stop */
+    _Atomic bool stop, revoked;
+    _Atomic size_t n_ok, n_limited, n_unauthorized, n_other, n_late_ok;
+    _Atomic size_t calls[CLIENTS];
 };
 
-/* --- the upstream: a thread per connection --- */
-
-struct served {
-    struct upstream *up;
-    int fd;
+struct crowd_member {
+    struct crowd *crowd;
+    size_t index;
 };
 
-static void answer_one(struct upstream *u, int fd)
+static void count_status(struct crowd *w, int status)
 {
-    static const char text[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-    pthread_mutex_lock(&u->lock);
-    u->n_seen++;
-    pthread_cond_broadcast(&u->changed);
-    while (u->holds)
-        pthread_cond_wait(&u->changed, &u->lock);
-    pthread_mutex_unlock(&u->lock);
-    (void)send(fd, text, sizeof text - 1, MSG_NOSIGNAL);
+    atomic_fetch_add(status == 200   ? &w->n_ok
+                     : status == 429 ? &w->n_limited
+                     : status == 401 ? &w->n_unauthorized
+                                     : &w->n_other,
+                     1);
 }
-
-static void *serve_connection(void *arg)
-{
-    struct served s = *(struct served *)arg;
-    char in[8192];
-    size_t len = 0;
-    ssize_t n;
-
-    free(arg);
-    while ((n = recv(s.fd, in + len, sizeof in - len, 0)) > 0) {
-        len += (size_t)n;
-        if (memmem(in, len, "\r\n\r\n", 4) == NULL)
-            continue;
-        len = 0;
-        answer_one(s.up, s.fd);
-    }
-    close(s.fd);
-    pthread_mutex_lock(&s.up->lock);
-    s.up->n_threads--;
-    pthread_cond_broadcast(&s.up->changed);
-    pthread_mutex_unlock(&s.up->lock);
-    return NULL;
-}
-
-static void *accept_all(void *arg)
-{
-    struct upstream *u = arg;
-    int fd;
-
-    while ((fd = accept(u->listener, NULL, NULL)) >= 0) {
-        struct served *s = malloc(sizeof *s);
-        pthread_t thread;
-        *s = (struct served){u, fd};
-        pthread_mutex_lock(&u->lock);
-        u->n_threads++;
-        pthread_mutex_unlock(&u->lock);
-        assert_int_equal(pthread_create(&thread, NULL, serve_connection, s), 0);
-        pthread_detach(thread);
-    }
-    return NULL;
-}
-
-static void open_upstream(struct upstream *u)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof a;
-
-    pthread_mutex_init(&u->lock, NULL);
-    pthread_cond_init(&u->changed, NULL);
-    u->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(u->listener, (struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(listen(u->listener, 128), 0);
-    assert_int_equal(getsockname(u->listener, (struct sockaddr *)&a, &len), 0);
-    u->port = ntohs(a.sin_port);
-    assert_int_equal(pthread_create(&u->thread, NULL, accept_all, u), 0);
-}
-
-static void hold(struct upstream *u, bool holds)
-{
-    pthread_mutex_lock(&u->lock);
-    u->holds = holds;
-    pthread_cond_broadcast(&u->changed);
-    pthread_mutex_unlock(&u->lock);
-}
-
-static void wait_seen(struct upstream *u, size_t n)
-{
-    pthread_mutex_lock(&u->lock);
-    while (u->n_seen < n)
-        pthread_cond_wait(&u->changed, &u->lock);
-    pthread_mutex_unlock(&u->lock);
-}
-
-/* Its connections end when the plane is gone. */
-static void close_upstream(struct upstream *u)
-{
-    hold(u, false);
-    shutdown(u->listener, SHUT_RDWR);
-    pthread_join(u->thread, NULL);
-    close(u->listener);
-    pthread_mutex_lock(&u->lock);
-    while (u->n_threads > 0)
-        pthread_cond_wait(&u->changed, &u->lock);
-    pthread_mutex_unlock(&u->lock);
-    pthread_mutex_destroy(&u->lock);
-    pthread_cond_destroy(&u->changed);
-}
-
-/* --- the plane --- */
-
-static struct dm_live *live_of(void *ctx, size_t worker, struct dm_loop *loop)
-{
-    struct bench *b = ctx;
-
-    if (worker == 0)
-        b->memory = dm_live_memory_new(loop);
-    return dm_live_memory_handle(b->memory, loop);
-}
-
-static void live_done(void *ctx)
-{
-    struct bench *b = ctx;
-
-    dm_live_memory_free(b->memory);
-}
-
-static void on_drained(void *ctx)
-{
-    struct bench *b = ctx;
-
-    pthread_mutex_lock(&b->lock);
-    b->drained = true;
-    pthread_cond_broadcast(&b->changed);
-    pthread_mutex_unlock(&b->lock);
-}
-
-static void publish(struct bench *b, const char *kind, const char *id, const char *json)
-{
-    const struct dm_live_change change = {dm_view_of(kind), dm_view_of(id), dm_view_of(json)};
-
-    assert_int_equal(dm_live_publish(b->admin, &change, 1, NULL, NULL), DM_OK);
-}
-
-static void publish_api(struct bench *b, bool active)
-{
-    char json[512];
-
-    snprintf(
-        json, sizeof json,
-        "{\"api_id\":\"a1\",\"api_name\":\"demo\",\"api_version\":\"v1\",\"api_path\":\"/demo/v1\","
-        "\"api_allowed_groups\":[\"ALL\"],\"active\":%s,\"api_servers\":[\"http://127.0.0.1:%u\"]}",
-        active ? "true" : "false", b->up.port);
-    publish(b, "api", "a1", json);
-}
-
-static void sign_token(struct bench *b)
-{
-    const long long now = (long long)time(NULL);
-    char payload[512];
-
-    snprintf(payload, sizeof payload,
-             "{\"sub\":\"bob\",\"jti\":\"j\",\"token_use\":\"access\",\"iat\":%lld,\"nbf\":%lld,"
-             "\"exp\":%lld}",
-             now - 10, now - 10, now + 3600);
-    rig_sign(b->keys, payload, b->token, sizeof b->token);
-}
-
-static struct bench *begin(void)
-{
-    struct bench *b = test_calloc(1, sizeof *b);
-    struct dm_error err = {0};
-
-    pthread_mutex_init(&b->lock, NULL);
-    pthread_cond_init(&b->changed, NULL);
-    open_upstream(&b->up);
-    /* The store lives on another worker: on a busy machine its turn may come late, and this is no
-     * test of lateness. */
-    b->settings = rig_settings((const char *const[]){"REDIS_ADMISSION_TIMEOUT_MS=1000", NULL});
-    b->keys = rig_keys(b->settings);
-    sign_token(b);
-    b->metrics = dm_metrics_new(WORKERS);
-    b->ops.metrics = b->metrics;
-    b->ops.clock = &dm_clock_system;
-    b->cell = gw_snapshot_cell_new(b->settings, b->keys);
-    const struct gw_plane_config plane = {.n_workers = WORKERS,
-                                          .host = "127.0.0.1",
-                                          .max_connections = 128,
-                                          .cell = b->cell,
-                                          .settings = b->settings,
-                                          .metrics = b->metrics,
-                                          .ops = &b->ops,
-                                          .clock = &dm_clock_system,
-                                          .live = live_of,
-                                          .live_done = live_done,
-                                          .on_drained = on_drained,
-                                          .ctx = b};
-    if (gw_plane_new(&plane, &b->plane, &err) != DM_OK)
-        fail_msg("%s", err.text);
-    b->admin = dm_live_memory_admin(b->memory);
-    const struct gw_loader_config loader = {.loop = gw_plane_loop(b->plane, 0),
-                                            .live = gw_plane_live(b->plane, 0),
-                                            .cell = b->cell,
-                                            .ops = &b->ops,
-                                            .metrics = b->metrics};
-    b->loader = gw_loader_new(&loader);
-    assert_int_equal(gw_plane_start(b->plane, &err), DM_OK);
-    if (gw_plane_listen(b->plane, &err) != DM_OK)
-        fail_msg("%s", err.text);
-    publish_api(b, true);
-    publish(b, "endpoint", "e1",
-            "{\"endpoint_id\":\"e1\",\"api_id\":\"a1\",\"endpoint_method\":\"GET\",\"endpoint_"
-            "uri\":\"/items\"}");
-    publish(b, "user", "bob", "{\"username\":\"bob\",\"role\":\"user\",\"groups\":[\"ALL\"]}");
-    publish(b, "subscription", "bob", "{\"username\":\"bob\",\"apis\":[\"demo/v1\"]}");
-    return b;
-}
-
-static void end(struct bench *b)
-{
-    gw_plane_stop(b->plane);
-    gw_loader_free(b->loader);
-    dm_live_admin_free(b->admin);
-    gw_plane_free(b->plane);
-    gw_snapshot_cell_free(b->cell);
-    close_upstream(&b->up);
-    dm_metrics_free(b->metrics);
-    dm_keyset_unref(b->keys);
-    dm_settings_unref(b->settings);
-    pthread_mutex_destroy(&b->lock);
-    pthread_cond_destroy(&b->changed);
-    test_free(b);
-}
-
-/* --- clients --- */
-
-static int connect_to(struct bench *b)
-{
-    const struct sockaddr_in a = {.sin_family = AF_INET,
-                                  .sin_port = htons(gw_plane_port(b->plane)),
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&a, sizeof a), 0);
-    return fd;
-}
-
-static void send_request(struct bench *b, int fd)
-{
-    char request[4096];
-    const int len = snprintf(
-        request, sizeof request,
-        "GET /api/rest/demo/v1/items HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer %s\r\n\r\n",
-        b->token);
-
-    assert_int_equal(send(fd, request, (size_t)len, MSG_NOSIGNAL), len);
-}
-
-/* Status of one whole answer (Content-Length), text into in; 0: the connection ended before it. */
-static int read_answer(int fd, char *in, size_t size)
-{
-    size_t len = 0;
-    int status = 0;
-
-    for (;;) {
-        const ssize_t n = recv(fd, in + len, size - 1 - len, 0);
-        if (n <= 0)
-            return 0;
-        len += (size_t)n;
-        in[len] = '\0';
-        const char *end = strstr(in, "\r\n\r\n"), *length = strstr(in, "Content-Length: ");
-        unsigned long long body = 0;
-        if (end == NULL || length == NULL || sscanf(length + 16, "%llu", &body) != 1)
-            continue;
-        if (len >= (size_t)(end + 4 - in) + body)
-            return sscanf(in, "HTTP/1.1 %d", &status) == 1 ? status : 0;
-    }
-}
-
-struct client {
-    struct bench *bench;
-    pthread_t thread;
-    size_t served, refused, other;
-    int last_other;
-};
 
 static void *run_client(void *arg)
 {
-    struct client *c = arg;
-    char in[8192];
+    struct crowd_member *m = arg;
+    struct crowd *w = m->crowd;
 
-    for (int i = 0; i < CONNECTIONS; i++) {
-        const int fd = connect_to(c->bench);
-        for (int k = 0; k < REQUESTS; k++) {
-            send_request(c->bench, fd);
-            const int status = read_answer(fd, in, sizeof in);
-            c->served += status == 200;
-            c->refused += status == 403;
-            if (status != 200 && status != 403) {
-                c->other++;
-                c->last_other = status;
-            }
-        }
-        close(fd);
+    for (size_t i = 0; w->calls_each == 0 ? !atomic_load(&w->stop) : i < w->calls_each; i++) {
+        const bool revoked = atomic_load(&w->revoked); /* before the call was begun */
+        const int status = plane_client_call(&w->clients[m->index]);
+        count_status(w, status);
+        if (revoked && status == 200)
+            atomic_fetch_add(&w->n_late_ok, 1);
+        atomic_fetch_add(&w->calls[m->index], 1);
+        if (status == 0 || (revoked && w->calls_each == 0))
+            break;
     }
     return NULL;
 }
 
-static int64_t counted(struct bench *b, const char *labels)
+static void crowd_connect(struct crowd *w, struct plane_rig *r, const char *username)
 {
-    return dm_metric_value(dm_metric_get(b->metrics, DM_COUNTER, "doorman_http_requests_total",
+    w->rig = r;
+    for (size_t i = 0; i < CLIENTS; i++)
+        plane_client_open_at(&w->clients[i], r, username, i % PLANE_WORKERS);
+}
+
+static void crowd_start(struct crowd *w, struct crowd_member members[CLIENTS], size_t calls_each)
+{
+    w->calls_each = calls_each;
+    for (size_t i = 0; i < CLIENTS; i++) {
+        members[i] = (struct crowd_member){w, i};
+        assert_int_equal(pthread_create(&w->ids[i], NULL, run_client, &members[i]), 0);
+    }
+}
+
+static void crowd_wait_calls(struct crowd *w)
+{
+    for (size_t i = 0; i < CLIENTS; i++)
+        while (atomic_load(&w->calls[i]) == 0)
+            sched_yield();
+}
+
+static void crowd_join(struct crowd *w)
+{
+    for (size_t i = 0; i < CLIENTS; i++)
+        pthread_join(w->ids[i], NULL);
+}
+
+static void crowd_close(struct crowd *w)
+{
+    for (size_t i = 0; i < CLIENTS; i++)
+        plane_client_close(&w->clients[i]);
+}
+
+static void crowd_call(struct crowd *w, size_t calls_each)
+{
+    struct crowd_member members[CLIENTS];
+
+    crowd_start(w, members, calls_each);
+    crowd_join(w);
+}
+
+/* --- what may change while calls run --- */
+
+static void swap_settings(struct plane_rig *r, int round)
+{
+    static const char *const fewer[] = {"FORWARD_CLIENT_IP=false", NULL};
+    struct dm_settings *s = rig_settings(round % 2 == 0 ? fewer : NULL);
+    struct dm_keyset *k = rig_keys(s);
+
+    gw_snapshot_publish_settings(r->cell, s, k);
+    dm_keyset_unref(k);
+    dm_settings_unref(s);
+}
+
+static void change_users(struct plane_rig *r, int round)
+{
+    char name[32];
+
+    plane_rig_user(r, "bob", round % 2 == 0 ? "\"ui_access\":true," : "");
+    snprintf(name, sizeof name, "extra%d", round);
+    plane_rig_user(r, name, "");
+    plane_rig_publish(r, "user", name, NULL);
+    plane_rig_publish(r, "subscription", "bob",
+                      round % 2 == 0 ? "{\"username\":\"bob\",\"apis\":[\"demo/v1\",\"a/v1\"]}"
+                                     : "{\"username\":\"bob\",\"apis\":[\"demo/v1\"]}");
+}
+
+static void change_policy(struct plane_rig *r, int round)
+{
+    static const char other[] = "{\"endpoint_id\":\"e2\",\"api_id\":\"a1\","
+                                "\"endpoint_method\":\"GET\",\"endpoint_uri\":\"/other/{id}\"}";
+
+    plane_rig_api(r, round % 2 == 0 ? "\"api_allowed_headers\":[\"x-one\"]," : "");
+    plane_rig_publish(r, "endpoint", "e2", round % 2 == 0 ? other : NULL);
+}
+
+static void look_at_metrics(struct plane_rig *r)
+{
+    struct dm_buf page;
+
+    dm_buf_init(&page, 1024 * 1024);
+    dm_metrics_write(r->metrics, &page);
+    assert_true(dm_buf_ok(&page));
+    dm_buf_done(&page);
+    assert_true(gw_plane_inflight(r->plane) <= CLIENTS);
+}
+
+static void every_call_passes_while_everything_changes(void **state)
+{
+    struct plane_rig *r = *state;
+    struct crowd w = {.rig = r};
+    struct crowd_member members[CLIENTS];
+
+    crowd_connect(&w, r, "bob");
+    const size_t before = plane_rig_requests(r);
+    crowd_start(&w, members, 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        change_policy(r, round);
+        change_users(r, round);
+        swap_settings(r, round);
+        gw_plane_forget(r->plane);
+        look_at_metrics(r);
+    }
+    crowd_wait_calls(&w);
+    atomic_store(&w.stop, true);
+    crowd_join(&w);
+    assert_int_equal(w.n_other + w.n_limited + w.n_unauthorized, 0);
+    assert_int_equal(plane_rig_requests(r) - before, w.n_ok);
+    crowd_close(&w);
+}
+
+/* --- short connections, which come to any worker --- */
+
+enum { VISITORS = 8, VISITS = 20, SWITCHES = 30 };
+
+struct visitor {
+    struct plane_rig *rig;
+    pthread_t id;
+    size_t served, refused, other;
+};
+
+static void *visit(void *arg)
+{
+    struct visitor *v = arg;
+
+    for (int i = 0; i < VISITS; i++) {
+        struct plane_client c;
+        const int status = plane_client_open(&c, v->rig, "bob") ? plane_client_call(&c) : 0;
+        v->served += status == 200;
+        v->refused += status == 403;
+        v->other += status != 200 && status != 403;
+        plane_client_close(&c);
+    }
+    return NULL;
+}
+
+static int64_t counted(struct plane_rig *r, const char *labels)
+{
+    return dm_metric_value(dm_metric_get(r->metrics, DM_COUNTER, "doorman_http_requests_total",
                                          labels, "Proxied requests by status.", NULL, 0));
 }
 
-static void four_workers_serve_while_policy_changes(void **state)
+static void a_change_is_in_force_on_every_worker_and_each_call_counts_once(void **state)
 {
-    struct bench *b = begin();
-    struct client clients[CLIENTS] = {{0}};
+    struct plane_rig *r = *state;
+    struct visitor visitors[VISITORS] = {{0}}, last = {.rig = r};
     size_t served = 0, refused = 0;
-    char in[8192];
 
-    (void)state;
+    for (size_t i = 0; i < VISITORS; i++) {
+        visitors[i].rig = r;
+        assert_int_equal(pthread_create(&visitors[i].id, NULL, visit, &visitors[i]), 0);
+    }
+    for (int i = 0; i < SWITCHES; i++)
+        plane_rig_api(r, i % 2 == 0 ? "\"active\":false," : "");
+    for (size_t i = 0; i < VISITORS; i++) {
+        pthread_join(visitors[i].id, NULL);
+        served += visitors[i].served;
+        refused += visitors[i].refused;
+        assert_int_equal(visitors[i].other, 0);
+    }
+    assert_int_equal(served + refused, VISITORS * VISITS);
+    plane_rig_api(r, "\"active\":false,");
+    (void)visit(&last);
+    assert_int_equal(last.refused, VISITS);
+    gw_plane_stop(r->plane); /* a request is counted after its last byte left */
+    assert_int_equal(counted(r, "code=\"200\""), served);
+    assert_int_equal(counted(r, "code=\"403\""), refused + VISITS);
+}
+
+static void a_limit_is_exact_across_workers(void **state)
+{
+    struct plane_rig *r = *state;
+    struct crowd w = {.rig = r};
+    size_t admits[PLANE_WORKERS];
+
+    plane_rig_user(r, "eve",
+                   "\"rate_limit_enabled\":true,\"rate_limit_duration\":20,"
+                   "\"rate_limit_duration_type\":\"minute\",");
+    crowd_connect(&w, r, "eve");
+    for (size_t i = 0; i < PLANE_WORKERS; i++)
+        admits[i] = atomic_load(&r->taps[i].n_admits);
+    const size_t before = plane_rig_requests(r);
+    crowd_call(&w, CALLS_EACH);
+    assert_int_equal(w.n_ok, LIMIT);
+    assert_int_equal(w.n_limited, CLIENTS * CALLS_EACH - LIMIT);
+    assert_int_equal(plane_rig_requests(r) - before, LIMIT);
+    for (size_t i = 0; i < PLANE_WORKERS; i++)
+        assert_int_equal(r->taps[i].n_admits - admits[i], CLIENTS / PLANE_WORKERS * CALLS_EACH);
+    crowd_close(&w);
+}
+
+static void no_call_begun_after_a_revocation_passes(void **state)
+{
+    struct plane_rig *r = *state;
+    struct crowd w = {.rig = r};
+    struct crowd_member members[CLIENTS];
+
+    crowd_connect(&w, r, "eve");
+    crowd_start(&w, members, 0);
+    crowd_wait_calls(&w);
+    assert_int_equal(dm_live_revoke(r->admin, DM_LIT("eve"), DM_VIEW_NONE, 0, NULL), DM_OK);
+    atomic_store(&w.revoked, true);
+    crowd_join(&w);
+    assert_true(w.n_ok >= CLIENTS);
+    assert_int_equal(w.n_late_ok, 0);
+    assert_true(w.n_unauthorized >= CLIENTS);
+    assert_int_equal(w.n_other + w.n_limited, 0);
+    crowd_close(&w);
+}
+
+/* --- the way down --- */
+
+/* Every client of the crowd has a call at the upstream, which keeps it. */
+static void crowd_hold(struct crowd *w)
+{
+    const size_t before = plane_rig_requests(w->rig);
+
+    plane_rig_hold(w->rig, true);
+    for (size_t i = 0; i < CLIENTS; i++)
+        plane_client_send(&w->clients[i]);
+    plane_rig_wait_requests(w->rig, before + CLIENTS);
+}
+
+static void a_drain_lets_what_runs_end(void **state)
+{
+    struct plane_rig *r = *state;
+    struct crowd w = {.rig = r};
+    struct plane_client idle[PLANE_WORKERS], late;
+
+    crowd_connect(&w, r, "bob");
+    for (size_t i = 0; i < PLANE_WORKERS; i++)
+        plane_client_open_at(&idle[i], r, "bob", i);
+    crowd_hold(&w);
+    gw_plane_drain(r->plane);
+    gw_plane_drain(r->plane); /* said twice, meant once */
+    for (size_t i = 0; i < PLANE_WORKERS; i++)
+        assert_true(plane_client_closed(&idle[i]));
+    assert_false(plane_client_open(&late, r, "bob"));
+    assert_int_equal(gw_plane_inflight(r->plane), CLIENTS);
+    assert_int_equal(atomic_load(&r->n_drained), 0);
+    plane_rig_hold(r, false);
     for (size_t i = 0; i < CLIENTS; i++) {
-        clients[i].bench = b;
-        assert_int_equal(pthread_create(&clients[i].thread, NULL, run_client, &clients[i]), 0);
+        assert_int_equal(plane_client_receive(&w.clients[i]), 200);
+        assert_true(w.clients[i].last);
+        assert_true(plane_client_closed(&w.clients[i]));
     }
-    for (int i = 0; i < CHANGES; i++) {
-        publish_api(b, i % 2 == 0);
-        publish(b, "user", "bob", "{\"username\":\"bob\",\"role\":\"user\",\"groups\":[\"ALL\"]}");
-        if (i % 10 == 0)
-            gw_plane_forget(b->plane);
-    }
-    for (size_t i = 0; i < CLIENTS; i++) {
-        pthread_join(clients[i].thread, NULL);
-        served += clients[i].served;
-        refused += clients[i].refused;
-        if (clients[i].other > 0)
-            fail_msg("%zu other answers, the last one %d", clients[i].other, clients[i].last_other);
-    }
-    assert_int_equal(served + refused, CLIENTS * CONNECTIONS * REQUESTS);
-    publish_api(b, false); /* what was answered is in force, whichever worker is asked */
-    for (int i = 0; i < 2 * WORKERS; i++) {
-        const int fd = connect_to(b);
-        send_request(b, fd);
-        assert_int_equal(read_answer(fd, in, sizeof in), 403);
-        close(fd);
-    }
-    gw_plane_stop(b->plane); /* a request is counted after its last byte left */
-    assert_int_equal(counted(b, "code=\"200\""), served);
-    assert_int_equal(counted(b, "code=\"403\""), refused + 2 * WORKERS);
-    end(b);
+    while (sem_wait(&r->drained) != 0)
+        assert_int_equal(errno, EINTR);
+    gw_plane_stop(r->plane);
+    assert_int_equal(atomic_load(&r->n_drained), 1);
+    for (size_t i = 0; i < PLANE_WORKERS; i++)
+        plane_client_close(&idle[i]);
+    crowd_close(&w);
 }
 
-static void a_revocation_holds_on_every_worker(void **state)
+static void a_drain_without_connections_ends_at_once(void **state)
 {
-    struct bench *b = begin();
-    char in[8192];
+    struct plane_rig *r = *state;
+
+    gw_plane_drain(r->plane);
+    while (sem_wait(&r->drained) != 0)
+        assert_int_equal(errno, EINTR);
+    gw_plane_stop(r->plane);
+    assert_int_equal(atomic_load(&r->n_drained), 1);
+}
+
+static void a_drain_before_the_port_is_open_ends_too(void **state)
+{
+    struct plane_rig *r = test_calloc(1, sizeof *r);
 
     (void)state;
-    for (int revoked = 0; revoked < 2; revoked++) {
-        for (int i = 0; i < 3 * WORKERS; i++) {
-            const int fd = connect_to(b);
-            send_request(b, fd);
-            assert_int_equal(read_answer(fd, in, sizeof in), revoked ? 401 : 200);
-            close(fd);
-        }
-        assert_int_equal(dm_live_revoke(b->admin, DM_LIT("bob"), DM_LIT("j"),
-                                        dm_clock_wall(&dm_clock_system) + 3600 * DM_SEC, NULL),
-                         DM_OK);
-    }
-    end(b);
+    plane_rig_init(r, 0);
+    gw_plane_drain(r->plane);
+    while (sem_wait(&r->drained) != 0)
+        assert_int_equal(errno, EINTR);
+    plane_rig_done(r);
+    test_free(r);
 }
 
-static void drain_lets_running_requests_end(void **state)
+static void a_stop_during_a_drain_cuts_too(void **state)
 {
-    struct bench *b = begin();
-    char in[8192];
-    int fds[WORKERS];
+    struct plane_rig *r = *state;
+    struct crowd w = {.rig = r};
+
+    crowd_connect(&w, r, "bob");
+    crowd_hold(&w);
+    gw_plane_drain(r->plane);
+    gw_plane_stop(r->plane);
+    for (size_t i = 0; i < CLIENTS; i++)
+        assert_int_not_equal(plane_client_receive(&w.clients[i]), 200);
+    crowd_close(&w);
+}
+
+static void a_stop_cuts_what_runs(void **state)
+{
+    struct plane_rig *r = *state;
+    struct crowd w = {.rig = r};
+
+    crowd_connect(&w, r, "bob");
+    crowd_hold(&w);
+    gw_plane_stop(r->plane);
+    for (size_t i = 0; i < CLIENTS; i++)
+        assert_int_equal(plane_client_receive(&w.clients[i]), 0);
+    crowd_close(&w);
+}
+
+/* --- ports --- */
+
+static void a_taken_port_is_refused(void **state)
+{
+    struct plane_rig *r = test_calloc(1, sizeof *r);
+    struct dm_error err = {0};
+    uint16_t port;
+    const int taken = plane_rig_port(&port);
 
     (void)state;
-    hold(&b->up, true);
-    for (int i = 0; i < WORKERS; i++) {
-        fds[i] = connect_to(b);
-        send_request(b, fds[i]);
-    }
-    wait_seen(&b->up, WORKERS);
-    gw_plane_drain(b->plane);
-    assert_false(b->drained);
-    hold(&b->up, false);
-    for (int i = 0; i < WORKERS; i++) {
-        assert_int_equal(read_answer(fds[i], in, sizeof in), 200);
-        assert_non_null(strstr(in, "Connection: close\r\n"));
-        close(fds[i]);
-    }
-    pthread_mutex_lock(&b->lock);
-    while (!b->drained)
-        pthread_cond_wait(&b->changed, &b->lock);
-    pthread_mutex_unlock(&b->lock);
-    assert_int_equal(gw_plane_inflight(b->plane), 0);
-    end(b);
+    plane_rig_init(r, port);
+    assert_int_not_equal(gw_plane_listen(r->plane, &err), DM_OK);
+    assert_true(err.text[0] != '\0');
+    close(taken);
+    plane_rig_done(r);
+    test_free(r);
 }
 
-static void the_end_cuts_what_still_runs(void **state)
+/* Leaves this process room for two more descriptors. */
+static struct rlimit leave_two_descriptors(void)
 {
-    struct bench *b = begin();
-    char in[8192];
+    struct rlimit old, tight;
+    const int first = dup(STDIN_FILENO), second = dup(STDIN_FILENO);
+
+    assert_true(first >= 0 && second > first);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    tight = old;
+    tight.rlim_cur = (rlim_t)second + 1;
+    close(first);
+    close(second);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    return old;
+}
+
+static void all_workers_listen_or_none(void **state)
+{
+    struct plane_rig *r = test_calloc(1, sizeof *r);
+    struct plane_client client;
+    struct dm_error err = {0};
 
     (void)state;
-    hold(&b->up, true);
-    const int fd = connect_to(b);
-    send_request(b, fd);
-    wait_seen(&b->up, 1);
-    gw_plane_stop(b->plane);
-    assert_int_equal(read_answer(fd, in, sizeof in), 0);
-    close(fd);
-    end(b);
+    plane_rig_init(r, 0);
+    const struct rlimit old = leave_two_descriptors();
+    const enum dm_code rc = gw_plane_listen(r->plane, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_not_equal(rc, DM_OK);
+    assert_int_not_equal(gw_plane_port(r->plane), 0); /* the first two did open it */
+    assert_false(plane_client_open(&client, r, "bob"));
+    assert_int_equal(gw_plane_listen(r->plane, &err), DM_OK);
+    plane_client_open_at(&client, r, "bob", PLANE_WORKERS - 1);
+    plane_client_close(&client);
+    plane_rig_done(r);
+    test_free(r);
 }
+
+#define PLANE_TEST(name) cmocka_unit_test_setup_teardown(name, plane_rig_setup, plane_rig_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(four_workers_serve_while_policy_changes),
-        cmocka_unit_test(a_revocation_holds_on_every_worker),
-        cmocka_unit_test(drain_lets_running_requests_end),
-        cmocka_unit_test(the_end_cuts_what_still_runs),
+        PLANE_TEST(every_call_passes_while_everything_changes),
+        PLANE_TEST(a_change_is_in_force_on_every_worker_and_each_call_counts_once),
+        PLANE_TEST(a_limit_is_exact_across_workers),
+        PLANE_TEST(no_call_begun_after_a_revocation_passes),
+        PLANE_TEST(a_drain_lets_what_runs_end),
+        PLANE_TEST(a_drain_without_connections_ends_at_once),
+        cmocka_unit_test(a_drain_before_the_port_is_open_ends_too),
+        PLANE_TEST(a_stop_during_a_drain_cuts_too),
+        PLANE_TEST(a_stop_cuts_what_runs),
+        cmocka_unit_test(a_taken_port_is_refused),
+        cmocka_unit_test(all_workers_listen_or_none),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
