@@ -1,5 +1,6 @@
 #include "base/assert.h"
 #include "store/live_backend.h"
+#include "store/live_keys.h"
 
 #include "base/poison.h"
 
@@ -23,6 +24,20 @@ void dm_live_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window_se
 {
     DM_REQUIRE(window_seconds > 0 && bytes >= 0);
     l->ops->add_bandwidth(l, subject, window_seconds, bytes);
+}
+
+void dm_live_ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
+                         struct dm_live_wait *w, dm_reserve_fn fn)
+{
+    DM_REQUIRE(!w->pending && fn != NULL && ask->hold > 0);
+    DM_REQUIRE(ask->id.len > 0 && ask->id.len <= DM_LIVE_RESERVATION_MAX);
+    l->ops->ask_reserve(l, ask, deadline, w, fn);
+}
+
+void dm_live_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent)
+{
+    DM_REQUIRE(id.len > 0 && id.len <= DM_LIVE_RESERVATION_MAX);
+    l->ops->settle(l, group, subject, id, spent);
 }
 
 void dm_live_ask_objects(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n,
@@ -87,6 +102,25 @@ enum dm_code dm_live_bandwidth_used(struct dm_live_admin *a, dm_view subject,
 {
     DM_REQUIRE(window_seconds > 0);
     return a->ops->bandwidth_used(a, subject, window_seconds, ret, err);
+}
+
+enum dm_code dm_live_credits_set(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                 int64_t balance, bool unless_there, struct dm_error *err)
+{
+    DM_REQUIRE(balance >= 0);
+    return a->ops->credits_set(a, group, subject, balance, unless_there, err);
+}
+
+enum dm_code dm_live_credits_get(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                 int64_t *ret, struct dm_error *err)
+{
+    return a->ops->credits_get(a, group, subject, ret, err);
+}
+
+enum dm_code dm_live_credits_delete(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                    struct dm_error *err)
+{
+    return a->ops->credits_delete(a, group, subject, err);
 }
 
 enum dm_code dm_live_clear_counters(struct dm_live_admin *a, struct dm_error *err)

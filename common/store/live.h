@@ -56,6 +56,29 @@ void dm_live_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_tim
 void dm_live_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window_seconds,
                            int64_t bytes);
 
+/* --- credits: reserve one before the call, settle after it (gateway.md §11, O1) --- */
+struct dm_reserve_ask { /* copied by the ask */
+    dm_view group, subject;
+    dm_view id;   /* of this reservation: unique for ever, made by the gateway, never a client's */
+    dm_time hold; /* not settled within this: the credit comes back by itself (a crash) */
+};
+enum dm_reserve_verdict {
+    DM_RESERVE_UNKNOWN = 0, /* store away or late; perhaps taken */
+    DM_RESERVE_YES,
+    DM_RESERVE_NONE /* no record, or nothing left */
+};
+typedef void (*dm_reserve_fn)(struct dm_live_wait *w, enum dm_reserve_verdict v);
+/* Takes one credit if there is one. Whoever is told UNKNOWN, or cancels, settles with spent false:
+ * harmless where nothing was taken. */
+void dm_live_ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
+                         struct dm_live_wait *w, dm_reserve_fn fn);
+/* Ends the reservation: spent, or given back. Fire and forget; never overtakes the ask it ends.
+ * Queued (DM_LIVE_OWED_MAX) and sent again while the store is away. A reservation that is not
+ * there (settled before, come back, account deleted) changes nothing. */
+void dm_live_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent);
+enum { DM_LIVE_OWED_MAX = 8192 }; /* a full queue drops those that would give back, then all: holds
+                                     end by themselves */
+
 /* --- policy objects: what the admin publishes and the gateway reads --- */
 enum { DM_LIVE_GET_MAX = 4 };
 struct dm_live_object {
@@ -78,8 +101,8 @@ struct dm_live_subscriber {
                       const struct dm_live_change *c, size_t n);
     void (*on_revoked)(struct dm_live_subscriber *s, dm_view subject); /* NULL: not interested */
 };
-/* The first on_change after subscribing holds every object of the snapshot kinds (all but user and
- * subscription, which are fetched on demand), also when there is none yet. */
+/* The first on_change after subscribing holds every object of the snapshot kinds (all but those of
+ * dm_live_kind_on_demand, live_keys.h), also when there is none yet. */
 void dm_live_subscribe(struct dm_live *l, struct dm_live_subscriber *s);
 void dm_live_unsubscribe(struct dm_live_subscriber *s);
 
@@ -108,6 +131,18 @@ enum dm_code dm_live_hit(struct dm_live_admin *a, dm_view name, dm_view id, int6
 /* Bytes counted in the window that runs now (bandwidth_usage:<user>:<window>:<start>). */
 enum dm_code dm_live_bandwidth_used(struct dm_live_admin *a, dm_view subject,
                                     int64_t window_seconds, int64_t *ret,
+                                    struct dm_error *err) DM_MUST_USE;
+/* The running balance, without what is reserved. A new balance leaves reservations alone: one given
+ * back later adds to it. unless_there: an account that is there keeps its balance (start of the
+ * admin: the running balance is the truth). DM_INVALID: name too long; DM_LIMIT: too many. */
+enum dm_code dm_live_credits_set(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                 int64_t balance, bool unless_there,
+                                 struct dm_error *err) DM_MUST_USE;
+/* DM_NOT_FOUND: no account. */
+enum dm_code dm_live_credits_get(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                 int64_t *ret, struct dm_error *err) DM_MUST_USE;
+/* The account and what is reserved of it; not there: fine. */
+enum dm_code dm_live_credits_delete(struct dm_live_admin *a, dm_view group, dm_view subject,
                                     struct dm_error *err) DM_MUST_USE;
 /* DELETE /api/caches: rate and throttle counters go, revocations, bandwidth and credits stay
  * (§23.3). */

@@ -9,6 +9,9 @@ struct dm_live_ops {
                       struct dm_live_wait *w, dm_admit_fn fn);
     void (*add_bandwidth)(struct dm_live *l, dm_view subject, int64_t window_seconds,
                           int64_t bytes);
+    void (*ask_reserve)(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
+                        struct dm_live_wait *w, dm_reserve_fn fn);
+    void (*settle)(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent);
     void (*ask_objects)(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n,
                         dm_time deadline, struct dm_live_wait *w, dm_objects_fn fn);
     void (*subscribe)(struct dm_live *l, struct dm_live_subscriber *s);
@@ -31,6 +34,12 @@ struct dm_live_admin_ops {
                         int64_t window_seconds, struct dm_live_hit *ret, struct dm_error *err);
     enum dm_code (*bandwidth_used)(struct dm_live_admin *a, dm_view subject, int64_t window_seconds,
                                    int64_t *ret, struct dm_error *err);
+    enum dm_code (*credits_set)(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                int64_t balance, bool unless_there, struct dm_error *err);
+    enum dm_code (*credits_get)(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                int64_t *ret, struct dm_error *err);
+    enum dm_code (*credits_delete)(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                   struct dm_error *err);
     enum dm_code (*clear_counters)(struct dm_live_admin *a, struct dm_error *err);
     enum dm_code (*ping)(struct dm_live_admin *a, struct dm_error *err);
     void (*free)(struct dm_live_admin *a);

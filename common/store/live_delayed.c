@@ -14,6 +14,8 @@ struct held {
     struct dm_live_wait *wait;
     dm_admit_fn admit_fn;
     dm_objects_fn objects_fn;
+    dm_reserve_fn reserve_fn;
+    enum dm_reserve_verdict reserve;
     unsigned turns;
     struct dm_admit_answer admit;
     size_t n;
@@ -72,6 +74,8 @@ static void answer(struct held *h)
     w->pending = false;
     if (h->admit_fn != NULL)
         h->admit_fn(w, &h->admit);
+    else if (h->reserve_fn != NULL)
+        h->reserve_fn(w, h->reserve);
     else
         h->objects_fn(w, h->objects, h->n);
     held_free(h);
@@ -138,12 +142,32 @@ static void on_objects(struct dm_live_wait *w, const struct dm_live_object *obje
     make_ready(h);
 }
 
+static void on_reserve(struct dm_live_wait *w, enum dm_reserve_verdict v)
+{
+    struct held *h = DM_CONTAINER_OF(w, struct held, inner);
+    h->reserve = v;
+    make_ready(h);
+}
+
 static void ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_time deadline,
                       struct dm_live_wait *w, dm_admit_fn fn)
 {
     struct held *h = hold(delayed_of(l), w);
     h->admit_fn = fn;
     dm_live_ask_admit(h->owner->inner, ask, deadline, &h->inner, on_admit);
+}
+
+static void ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
+                        struct dm_live_wait *w, dm_reserve_fn fn)
+{
+    struct held *h = hold(delayed_of(l), w);
+    h->reserve_fn = fn;
+    dm_live_ask_reserve(h->owner->inner, ask, deadline, &h->inner, on_reserve);
+}
+
+static void settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent)
+{
+    dm_live_settle(delayed_of(l)->inner, group, subject, id, spent);
 }
 
 static void ask_objects(struct dm_live *l, const dm_view (*names)[2], size_t n, dm_time deadline,
@@ -200,6 +224,8 @@ static const struct dm_live_ops delayed_ops = {
     .cancel = cancel,
     .ask_admit = ask_admit,
     .add_bandwidth = add_bandwidth,
+    .ask_reserve = ask_reserve,
+    .settle = settle,
     .ask_objects = ask_objects,
     .subscribe = subscribe,
     .free = delayed_free,

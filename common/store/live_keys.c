@@ -78,6 +78,20 @@ void dm_live_key_bandwidth(struct dm_live_key *k, dm_view user, int64_t window,
     add_number(k, window_start);
 }
 
+bool dm_live_credits_fit(dm_view group, dm_view user)
+{
+    return group.len > 0 && group.len <= DM_LIVE_GROUP_MAX && user.len > 0 &&
+           user.len <= DM_LIVE_SUBJECT_MAX;
+}
+
+void dm_live_key_credits(struct dm_live_key *k, dm_view group, dm_view user)
+{
+    start(k, DM_LIT("credits:"));
+    add(k, group);
+    add(k, DM_LIT(":"));
+    add(k, user);
+}
+
 void dm_live_key_hit(struct dm_live_key *k, dm_view name, dm_view id)
 {
     start(k, DM_VIEW_NONE);
@@ -92,4 +106,10 @@ void dm_live_key_object(struct dm_live_key *k, dm_view kind, dm_view id)
     add(k, kind);
     add(k, DM_LIT(":"));
     add(k, id);
+}
+
+bool dm_live_kind_on_demand(dm_view kind)
+{
+    return dm_view_eq(kind, DM_LIT("user")) || dm_view_eq(kind, DM_LIT("subscription")) ||
+           dm_view_eq(kind, DM_LIT("user_credits"));
 }

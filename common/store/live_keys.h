@@ -9,6 +9,8 @@ enum {
     DM_LIVE_JTI_MAX = 200,     /* ours are UUIDs; other issuers' are not much longer */
     DM_LIVE_KIND_MAX = 32,
     DM_LIVE_ID_MAX = 256, /* ids, role names, client keys, user names */
+    DM_LIVE_GROUP_MAX = 200,      /* a credit group: 50 code points of at most 4 bytes */
+    DM_LIVE_RESERVATION_MAX = 64, /* the gateway's own ids of reservations */
     DM_LIVE_KEY_MAX = 448 /* the longest prefix, two of the texts above, two numbers */
 };
 
@@ -34,5 +36,14 @@ void dm_live_key_throttle(struct dm_live_key *k, dm_view user,
                           int64_t index); /* throttle_limit:… */
 /* bandwidth_usage:<user>:<W>:<start> */
 void dm_live_key_bandwidth(struct dm_live_key *k, dm_view user, int64_t window, int64_t start);
+/* credits:<group>:<user>. One key holds the balance and what is reserved of it, so one script (and
+ * in Cluster one slot) decides: Redis keeps a hash with the fields `balance`, `due` (the earliest
+ * end of a hold, milliseconds) and `r:<id>` (end of that hold). Holds that ended are given back by
+ * the next reserve, get or set at or after `due`; a settle ends whatever is still noted. */
+void dm_live_key_credits(struct dm_live_key *k, dm_view group, dm_view user);
+bool dm_live_credits_fit(dm_view group, dm_view user);
 void dm_live_key_hit(struct dm_live_key *k, dm_view name, dm_view id);    /* <name>:<id> */
 void dm_live_key_object(struct dm_live_key *k, dm_view kind, dm_view id); /* doorman:policy:obj:… */
+/* Objects that are fetched on first use: user, subscription, user_credits. All others are of the
+ * snapshot. */
+bool dm_live_kind_on_demand(dm_view kind);

@@ -84,16 +84,20 @@ static void answer_admit(struct live_record *r, struct dm_live_wait *w)
 static void answer_objects(struct live_record *r, struct dm_live_wait *w)
 {
     struct dm_live_object objects[DM_LIVE_GET_MAX] = {{0}};
+    struct dm_buf rooms[DM_LIVE_GET_MAX]; /* of packed ones: what the data plane asks for is not */
     size_t n = r->n;
     for (size_t i = 0; i < n; i++) {
         struct dm_live_item *item = r->code == DM_OK ? r->items[i] : NULL;
         objects[i].code = r->code != DM_OK ? r->code : item == NULL ? DM_NOT_FOUND : DM_OK;
+        dm_buf_init(&rooms[i], item == NULL ? 0 : item->len);
         if (item == NULL)
             continue;
-        objects[i].bytes = dm_live_item_change(item).bytes;
+        objects[i].bytes = dm_live_item_change(item, &rooms[i]).bytes;
         objects[i].generation = item->generation;
     }
     r->fn.objects(w, objects, n);
+    for (size_t i = 0; i < n; i++)
+        dm_buf_done(&rooms[i]);
 }
 
 void live_record_answer(struct live_record *r)
@@ -105,6 +109,8 @@ void live_record_answer(struct live_record *r)
     w->pending = false;
     if (r->kind == LIVE_ADMIT)
         answer_admit(r, w);
+    else if (r->kind == LIVE_RESERVE)
+        r->fn.reserve(w, r->code == DM_OK ? r->reserve : DM_RESERVE_UNKNOWN);
     else
         answer_objects(r, w);
 }
@@ -159,9 +165,21 @@ static void work_objects(struct dm_live_memory *m, struct live_record *r)
     }
 }
 
+static struct dm_reserve_ask credit_ask(const struct live_record *r)
+{
+    const char *group = r->text + r->subject_len;
+    return (struct dm_reserve_ask){
+        .subject = dm_view_make(r->text, r->subject_len),
+        .group = dm_view_make(group, r->group_len),
+        .id = dm_view_make(group + r->group_len, r->id_len),
+        .hold = r->hold,
+    };
+}
+
 void live_record_work(struct dm_live_memory *m, struct live_record *r)
 {
     dm_time now = dm_loop_wall(m->loop);
+    struct dm_reserve_ask credit;
     struct dm_admit_ask ask;
     switch (r->kind) {
     case LIVE_ADMIT:
@@ -177,6 +195,14 @@ void live_record_work(struct dm_live_memory *m, struct live_record *r)
         return;
     case LIVE_SNAPSHOT:
         r->news = live_news_whole(m);
+        return;
+    case LIVE_RESERVE:
+        credit = credit_ask(r);
+        r->reserve = dm_live_state_reserve(m->state, &credit, now);
+        return;
+    case LIVE_SETTLE:
+        credit = credit_ask(r);
+        dm_live_state_settle(m->state, credit.group, credit.subject, credit.id, r->spent);
         return;
     }
     DM_UNREACHABLE();
@@ -231,6 +257,54 @@ static void add_bandwidth(struct dm_live *l, dm_view subject, int64_t window, in
     r->bytes = bytes;
     copy_text(r, 0, subject);
     live_remote_ask(h, r, DM_NEVER);
+}
+
+/* Names that fit no key have no account. */
+static void set_credit(struct live_record *r, const struct dm_reserve_ask *ask)
+{
+    r->subject_len = ask->subject.len;
+    r->group_len = ask->group.len;
+    r->id_len = ask->id.len;
+    r->hold = ask->hold;
+    copy_text(r, 0, ask->subject);
+    copy_text(r, ask->subject.len, ask->group);
+    copy_text(r, ask->subject.len + ask->group.len, ask->id);
+}
+_Static_assert(DM_LIVE_SUBJECT_MAX + DM_LIVE_GROUP_MAX + DM_LIVE_RESERVATION_MAX <=
+                   sizeof((struct live_record *)0)->text,
+               "a reservation's names fit a record");
+
+static void ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
+                        struct dm_live_wait *w, dm_reserve_fn fn)
+{
+    struct live_handle *h = handle_of(l);
+    struct live_record *r = live_record_take(h, LIVE_RESERVE, w);
+    r->fn.reserve = fn;
+    if (h->owner || !dm_live_credits_fit(ask->group, ask->subject)) {
+        r->reserve =
+            h->owner ? dm_live_state_reserve(h->memory->state, ask, dm_loop_wall(h->loop))
+                     : DM_RESERVE_NONE;
+        live_record_post(r);
+        return;
+    }
+    set_credit(r, ask);
+    live_remote_ask(h, r, deadline);
+}
+
+static void settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent)
+{
+    struct live_handle *h = handle_of(l);
+    const struct dm_reserve_ask names = {.group = group, .subject = subject, .id = id};
+    if (h->owner) {
+        dm_live_state_settle(h->memory->state, group, subject, id, spent);
+        return;
+    }
+    if (!dm_live_credits_fit(group, subject))
+        return;
+    struct live_record *r = live_record_take(h, LIVE_SETTLE, NULL);
+    r->spent = spent;
+    set_credit(r, &names);
+    live_remote_settle(h, r);
 }
 
 static void ask_objects(struct dm_live *l, const dm_view (*names)[2], size_t n, dm_time deadline,
@@ -309,6 +383,8 @@ static const struct dm_live_ops memory_ops = {
     .cancel = cancel,
     .ask_admit = ask_admit,
     .add_bandwidth = add_bandwidth,
+    .ask_reserve = ask_reserve,
+    .settle = settle,
     .ask_objects = ask_objects,
     .subscribe = subscribe,
     .free = handle_free,

@@ -26,7 +26,7 @@ struct live_news {
     char subject[DM_LIVE_SUBJECT_MAX];
 };
 
-enum live_kind { LIVE_ADMIT = 0, LIVE_OBJECTS, LIVE_BANDWIDTH, LIVE_SNAPSHOT };
+enum live_kind { LIVE_ADMIT = 0, LIVE_OBJECTS, LIVE_BANDWIDTH, LIVE_SNAPSHOT, LIVE_RESERVE, LIVE_SETTLE };
 
 /* One ask under way: at the owner, in the handle's inbox, or ready to be delivered. */
 struct live_record {
@@ -39,17 +39,20 @@ struct live_record {
     union {
         dm_admit_fn admit;
         dm_objects_fn objects;
+        dm_reserve_fn reserve;
     } fn;
     struct dm_timer late;
-    /* the question */
-    bool count;
-    size_t n, subject_len, jti_len, name_len[DM_LIVE_GET_MAX][2];
+    /* the question; credits: subject, group and id in this order */
+    bool count, spent;
+    size_t n, subject_len, jti_len, group_len, id_len, name_len[DM_LIVE_GET_MAX][2];
     int64_t window, bytes;
+    dm_time hold;
     struct dm_counter_ask counters[DM_COUNTERS_MAX];
     char text[DM_LIVE_GET_MAX * (DM_LIVE_KIND_MAX + DM_LIVE_ID_MAX)];
     /* the answer, written by the owner's side */
     enum dm_code code;
     struct dm_admit_answer admit;
+    enum dm_reserve_verdict reserve;
     struct dm_live_item *items[DM_LIVE_GET_MAX]; /* references; NULL: not there */
     struct live_news *news;
 };
@@ -72,7 +75,9 @@ struct live_handle {
     struct dm_task task;
     /* other loops only */
     bool snapshot_asked;
-    struct dm_timer again; /* the owner's box was full */
+    struct dm_timer again; /* the owner's box was full: what must not be lost is sent again */
+    struct dm_link owed;   /* settles that found it full */
+    size_t n_owed;
     struct dm_mailbox *box;
     struct dm_letter
         bell; /* at most one under way, whatever waits in the inbox: the box cannot be full */
@@ -107,6 +112,7 @@ void live_remote_init(struct live_handle *h);
 void live_remote_done(struct live_handle *h);
 void live_remote_ask(struct live_handle *h, struct live_record *r, dm_time deadline);
 void live_remote_ask_snapshot(struct live_handle *h);
+void live_remote_settle(struct live_handle *h, struct live_record *r);
 
 /* live_memory.c */
 struct live_record *live_record_take(struct live_handle *h, enum live_kind kind,

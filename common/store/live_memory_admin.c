@@ -20,10 +20,11 @@ struct call {
     dm_view a, b; /* the caller's bytes: it waits */
     int64_t limit, window;
     dm_time expires;
-    bool revoked;
-    int64_t bytes;
+    bool revoked, unless_there;
+    int64_t bytes; /* or credits */
     struct dm_live_hit hit;
     struct live_news *news;
+    struct dm_live_item **keep; /* of each item of the news */
     uint64_t generation;
 };
 
@@ -54,8 +55,8 @@ static enum dm_code do_publish(struct call *c, dm_time now)
     c->generation = ++c->memory->generation;
     c->news->generation = c->generation;
     for (size_t i = 0; i < c->news->n; i++) {
-        c->news->items[i]->generation = c->generation;
-        dm_live_state_put(c->memory->state, c->news->items[i]);
+        c->news->items[i]->generation = c->keep[i]->generation = c->generation;
+        dm_live_state_put(c->memory->state, c->keep[i]);
     }
     live_news_tell_all(c->memory, DM_TAKE(c->news));
     return DM_OK;
@@ -73,10 +74,16 @@ static enum dm_code publish(struct dm_live_admin *a, const struct dm_live_change
                            "could not publish: name of object %zu empty or too long", i);
     }
     c.news = live_news_new(n);
-    for (size_t i = 0; i < n; i++)
+    c.keep = dm_mem_array(n, sizeof(struct dm_live_item *));
+    for (size_t i = 0; i < n; i++) {
         c.news->items[i] = dm_live_item_new(&changes[i]);
+        c.keep[i] = dm_live_item_to_keep(c.news->items[i]);
+    }
     enum dm_code rc = ask(a, &c, err);
     live_news_unref(c.news); /* still ours when the call was refused */
+    for (size_t i = 0; i < n; i++)
+        dm_live_item_unref(c.keep[i]);
+    dm_mem_free(c.keep);
     if (rc == DM_OK && ret_generation != NULL)
         *ret_generation = c.generation;
     return rc;
@@ -169,6 +176,57 @@ static enum dm_code bandwidth_used(struct dm_live_admin *a, dm_view subject, int
     return rc;
 }
 
+static enum dm_code do_credits_set(struct call *c, dm_time now)
+{
+    return dm_live_state_credits_set(c->memory->state, c->a, c->b, c->limit, c->unless_there, now);
+}
+
+static enum dm_code credits_set(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                int64_t balance, bool unless_there, struct dm_error *err)
+{
+    struct call c = {.work = do_credits_set,
+                     .a = group,
+                     .b = subject,
+                     .limit = balance,
+                     .unless_there = unless_there};
+    enum dm_code rc = ask(a, &c, err);
+    if (rc == DM_INVALID)
+        return DM_FAIL(err, rc, ERR_NONE, "could not set credits: name empty or too long");
+    if (rc == DM_LIMIT)
+        return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_LIVE_AWAY,
+                       "could not set credits: table full");
+    return rc;
+}
+
+static enum dm_code do_credits_get(struct call *c, dm_time now)
+{
+    return dm_live_state_credits_get(c->memory->state, c->a, c->b, now, &c->bytes);
+}
+
+static enum dm_code credits_get(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                int64_t *ret, struct dm_error *err)
+{
+    struct call c = {.work = do_credits_get, .a = group, .b = subject};
+    enum dm_code rc = ask(a, &c, err);
+    if (rc == DM_OK)
+        *ret = c.bytes;
+    return rc;
+}
+
+static enum dm_code do_credits_delete(struct call *c, dm_time now)
+{
+    (void)now;
+    dm_live_state_credits_delete(c->memory->state, c->a, c->b);
+    return DM_OK;
+}
+
+static enum dm_code credits_delete(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                   struct dm_error *err)
+{
+    struct call c = {.work = do_credits_delete, .a = group, .b = subject};
+    return ask(a, &c, err);
+}
+
 static enum dm_code do_clear(struct call *c, dm_time now)
 {
     (void)now;
@@ -203,6 +261,9 @@ static const struct dm_live_admin_ops admin_ops = {
     .is_revoked = is_revoked,
     .hit = hit,
     .bandwidth_used = bandwidth_used,
+    .credits_set = credits_set,
+    .credits_get = credits_get,
+    .credits_delete = credits_delete,
     .clear_counters = clear_counters,
     .ping = ping,
     .free = admin_free,

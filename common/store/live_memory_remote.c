@@ -80,9 +80,55 @@ void live_remote_ask_snapshot(struct live_handle *h)
     dm_timer_start(h->loop, &h->again, ASK_AGAIN);
 }
 
+/* A full queue drops what would give back, then all: holds end by themselves. */
+static void owe(struct live_handle *h, struct live_record *r)
+{
+    if (h->n_owed == DM_LIVE_OWED_MAX || (!r->spent && h->n_owed >= DM_LIVE_OWED_MAX / 2)) {
+        live_record_give(r);
+        return;
+    }
+    dm_list_remove(&r->link);
+    dm_list_add_tail(&h->owed, &r->link);
+    h->n_owed++;
+    if (!dm_timer_running(&h->again))
+        dm_timer_start(h->loop, &h->again, ASK_AGAIN);
+}
+
+/* Those that wait go first: a settle never overtakes another, nor the reserve it ends. */
+void live_remote_settle(struct live_handle *h, struct live_record *r)
+{
+    r->letter.fn = at_owner;
+    if (h->n_owed > 0) {
+        owe(h, r);
+        return;
+    }
+    dm_list_add_tail(&h->asked, &r->link);
+    if (dm_mailbox_send(h->memory->box, &r->letter) != DM_OK)
+        owe(h, r);
+}
+
+static void settle_owed(struct live_handle *h)
+{
+    while (h->n_owed > 0) {
+        struct live_record *r = DM_CONTAINER_OF(h->owed.next, struct live_record, link);
+        dm_list_remove(&r->link);
+        dm_list_add_tail(&h->asked, &r->link);
+        if (dm_mailbox_send(h->memory->box, &r->letter) != DM_OK) {
+            dm_list_remove(&r->link);
+            dm_list_add_head(&h->owed, &r->link);
+            dm_timer_start(h->loop, &h->again, ASK_AGAIN);
+            return;
+        }
+        h->n_owed--;
+    }
+}
+
 static void on_again(struct dm_timer *t)
 {
-    live_remote_ask_snapshot(DM_CONTAINER_OF(t, struct live_handle, again));
+    struct live_handle *h = DM_CONTAINER_OF(t, struct live_handle, again);
+    if (!dm_list_empty(&h->fresh))
+        live_remote_ask_snapshot(h);
+    settle_owed(h);
 }
 
 void live_remote_init(struct live_handle *h)
@@ -91,12 +137,15 @@ void live_remote_init(struct live_handle *h)
     h->bell.fn = on_bell;
     h->inbox_end = &h->inbox;
     dm_timer_init(&h->again, on_again);
+    dm_list_init(&h->owed);
     DM_REQUIRE(pthread_mutex_init(&h->lock, NULL) == 0);
 }
 
 void live_remote_done(struct live_handle *h)
 {
     dm_timer_stop(&h->again);
+    for (struct dm_link *l; (l = dm_list_pop(&h->owed)) != NULL;)
+        live_record_free(DM_CONTAINER_OF(l, struct live_record, link));
     /* Nobody waits any more; the records themselves come back to a dead handle and are freed there.
      */
     for (struct dm_link *l; (l = dm_list_pop(&h->asked)) != NULL;) {

@@ -5,9 +5,11 @@
 #include "base/assert.h"
 #include "base/index.h"
 #include "base/log.h"
+#include "store/live_credits.h"
 #include "store/live_hits.h"
 #include "store/live_keys.h"
 #include "store/live_table.h"
+#include "store/packed.h"
 
 #include "base/poison.h"
 
@@ -21,6 +23,7 @@ enum {
 struct dm_live_state {
     struct dm_live_table *counters, *revocations;
     struct dm_live_hits *hits;
+    struct dm_live_credits *credits;
     struct dm_index objects;
     dm_time told_full; /* wall */
 };
@@ -41,6 +44,7 @@ struct dm_live_state *dm_live_state_new(void)
     s->counters = dm_live_table_new(COUNTERS_CAP);
     s->revocations = dm_live_table_new(REVOCATIONS_CAP);
     s->hits = dm_live_hits_new();
+    s->credits = dm_live_credits_new();
     return s;
 }
 
@@ -54,6 +58,7 @@ void dm_live_state_free(struct dm_live_state *s)
     dm_live_table_free(s->counters);
     dm_live_table_free(s->revocations);
     dm_live_hits_free(s->hits);
+    dm_live_credits_free(s->credits);
     dm_mem_free(s);
 }
 
@@ -234,6 +239,55 @@ enum dm_code dm_live_state_hit(struct dm_live_state *s, dm_view name, dm_view id
     return dm_live_hits_add(s->hits, dm_live_key_view(&key), limit, window * DM_SEC, now, ret);
 }
 
+enum dm_reserve_verdict dm_live_state_reserve(struct dm_live_state *s,
+                                              const struct dm_reserve_ask *ask, dm_time now)
+{
+    struct dm_live_key key;
+    if (!dm_live_credits_fit(ask->group, ask->subject))
+        return DM_RESERVE_NONE;
+    dm_live_key_credits(&key, ask->group, ask->subject);
+    return dm_live_credits_reserve(s->credits, dm_live_key_view(&key), ask->id, ask->hold, now);
+}
+
+void dm_live_state_settle(struct dm_live_state *s, dm_view group, dm_view subject, dm_view id,
+                          bool spent)
+{
+    struct dm_live_key key;
+    if (!dm_live_credits_fit(group, subject))
+        return;
+    dm_live_key_credits(&key, group, subject);
+    dm_live_credits_settle(s->credits, dm_live_key_view(&key), id, spent);
+}
+
+enum dm_code dm_live_state_credits_set(struct dm_live_state *s, dm_view group, dm_view subject,
+                                       int64_t balance, bool unless_there, dm_time now)
+{
+    struct dm_live_key key;
+    if (!dm_live_credits_fit(group, subject))
+        return DM_INVALID;
+    dm_live_key_credits(&key, group, subject);
+    return dm_live_credits_put(s->credits, dm_live_key_view(&key), balance, unless_there, now);
+}
+
+enum dm_code dm_live_state_credits_get(struct dm_live_state *s, dm_view group, dm_view subject,
+                                       dm_time now, int64_t *ret)
+{
+    struct dm_live_key key;
+    if (!dm_live_credits_fit(group, subject))
+        return DM_NOT_FOUND;
+    dm_live_key_credits(&key, group, subject);
+    return dm_live_credits_balance(s->credits, dm_live_key_view(&key), now, ret);
+}
+
+void dm_live_state_credits_delete(struct dm_live_state *s, dm_view group, dm_view subject)
+{
+    struct dm_live_key key;
+    if (!dm_live_credits_fit(group, subject))
+        return;
+    dm_live_key_credits(&key, group, subject);
+    dm_live_credits_remove(s->credits, dm_live_key_view(&key));
+}
+
 void dm_live_state_clear_counters(struct dm_live_state *s)
 {
     dm_live_table_remove_family(s->counters, DM_COUNTER_RATE);
@@ -241,21 +295,66 @@ void dm_live_state_clear_counters(struct dm_live_state *s)
     dm_live_hits_clear(s->hits);
 }
 
-struct dm_live_item *dm_live_item_new(const struct dm_live_change *c)
+static struct dm_live_item *item_with(const struct dm_live_change *c, dm_view kept)
 {
-    size_t len = c->kind.len + c->id.len + c->bytes.len;
-    DM_REQUIRE(c->kind.len <= DM_LIVE_KIND_MAX && c->id.len <= DM_LIVE_ID_MAX && len <= UINT32_MAX);
-    struct dm_live_item *i = dm_mem_alloc(sizeof *i + len);
+    size_t names = c->kind.len + c->id.len;
+    struct dm_live_item *i =
+        dm_mem_alloc(offsetof(struct dm_live_item, text) + names + kept.len);
     atomic_init(&i->refs, 1);
     i->kind_len = (uint16_t)c->kind.len;
     i->id_len = (uint16_t)c->id.len;
     i->len = (uint32_t)c->bytes.len;
+    i->kept = (uint32_t)kept.len;
     i->deleted = c->bytes.ptr == NULL;
     memcpy(i->text, c->kind.ptr, c->kind.len);
     memcpy(i->text + c->kind.len, c->id.ptr, c->id.len);
-    if (c->bytes.len > 0)
-        memcpy(i->text + c->kind.len + c->id.len, c->bytes.ptr, c->bytes.len);
+    if (kept.len > 0)
+        memcpy(i->text + names, kept.ptr, kept.len);
     return i;
+}
+
+struct dm_live_item *dm_live_item_new(const struct dm_live_change *c)
+{
+    size_t len = c->kind.len + c->id.len + c->bytes.len;
+    DM_REQUIRE(c->kind.len <= DM_LIVE_KIND_MAX && c->id.len <= DM_LIVE_ID_MAX && len <= UINT32_MAX);
+    return item_with(c, c->bytes);
+}
+
+static bool is_snapshot_kind(dm_view kind)
+{
+    return !dm_view_eq(kind, DM_LIT("user")) && !dm_view_eq(kind, DM_LIT("subscription"));
+}
+
+static dm_view kind_of(const struct dm_live_item *i)
+{
+    return dm_view_make(i->text, i->kind_len);
+}
+
+static dm_view id_of(const struct dm_live_item *i)
+{
+    return dm_view_make(i->text + i->kind_len, i->id_len);
+}
+
+static dm_view kept_of(const struct dm_live_item *i)
+{
+    return dm_view_make(i->text + i->kind_len + i->id_len, i->kept);
+}
+
+struct dm_live_item *dm_live_item_to_keep(struct dm_live_item *i)
+{
+    struct dm_buf packed;
+    if (i->deleted || !is_snapshot_kind(kind_of(i)))
+        return dm_live_item_ref(i);
+    const struct dm_live_change c = {kind_of(i), id_of(i), kept_of(i)};
+    dm_buf_init(&packed, i->len); /* no longer than it is */
+    dm_pack(c.bytes, &packed);
+    struct dm_live_item *keep = NULL;
+    if (dm_buf_ok(&packed)) {
+        keep = item_with(&c, dm_buf_view(&packed));
+        keep->packed = true;
+    }
+    dm_buf_done(&packed);
+    return keep != NULL ? keep : dm_live_item_ref(i);
 }
 
 struct dm_live_item *dm_live_item_ref(struct dm_live_item *i)
@@ -270,14 +369,18 @@ void dm_live_item_unref(struct dm_live_item *i)
         dm_mem_free(i);
 }
 
-struct dm_live_change dm_live_item_change(const struct dm_live_item *i)
+struct dm_live_change dm_live_item_change(const struct dm_live_item *i, struct dm_buf *room)
 {
-    const char *id = i->text + i->kind_len;
-    return (struct dm_live_change){
-        .kind = dm_view_make(i->text, i->kind_len),
-        .id = dm_view_make(id, i->id_len),
-        .bytes = i->deleted ? DM_VIEW_NONE : dm_view_make(id + i->id_len, i->len),
-    };
+    struct dm_live_change c = {kind_of(i), id_of(i), DM_VIEW_NONE};
+    if (i->packed) {
+        size_t at = dm_buf_view(room).len;
+        dm_unpack(kept_of(i), room);
+        c.bytes = dm_view_sub(dm_buf_view(room), at, i->len);
+        DM_ASSERT(dm_buf_ok(room) && c.bytes.len == i->len);
+    } else if (!i->deleted) {
+        c.bytes = kept_of(i);
+    }
+    return c;
 }
 
 static uint64_t name_hash(dm_view kind, dm_view id)
@@ -287,8 +390,8 @@ static uint64_t name_hash(dm_view kind, dm_view id)
 
 static bool is_named(const void *item, const void *key)
 {
-    const struct dm_live_change own = dm_live_item_change(item), *wanted = key;
-    return dm_view_eq(own.id, wanted->id) && dm_view_eq(own.kind, wanted->kind);
+    const struct dm_live_change *wanted = key;
+    return dm_view_eq(id_of(item), wanted->id) && dm_view_eq(kind_of(item), wanted->kind);
 }
 
 struct dm_live_item *dm_live_state_get(const struct dm_live_state *s, dm_view kind, dm_view id)
@@ -299,7 +402,7 @@ struct dm_live_item *dm_live_state_get(const struct dm_live_state *s, dm_view ki
 
 void dm_live_state_put(struct dm_live_state *s, struct dm_live_item *item)
 {
-    const struct dm_live_change own = dm_live_item_change(item);
+    const struct dm_live_change own = {.kind = kind_of(item), .id = id_of(item)};
     uint64_t hash = name_hash(own.kind, own.id);
     struct dm_live_item *old = dm_index_find(&s->objects, hash, is_named, &own);
     if (old != NULL) {
@@ -310,19 +413,13 @@ void dm_live_state_put(struct dm_live_state *s, struct dm_live_item *item)
         dm_index_put(&s->objects, hash, dm_live_item_ref(item));
 }
 
-static bool in_snapshot(const struct dm_live_item *i)
-{
-    dm_view kind = dm_view_make(i->text, i->kind_len);
-    return !dm_view_eq(kind, DM_LIT("user")) && !dm_view_eq(kind, DM_LIT("subscription"));
-}
-
 struct dm_live_item **dm_live_state_snapshot(const struct dm_live_state *s, size_t *ret_n)
 {
     struct dm_live_item **items = dm_mem_array(dm_index_count(&s->objects), sizeof *items);
     size_t n = 0;
     for (size_t i = 0; i < dm_index_places(&s->objects); i++) {
         struct dm_live_item *item = dm_index_at(&s->objects, i);
-        if (item != NULL && in_snapshot(item))
+        if (item != NULL && is_snapshot_kind(kind_of(item)))
             items[n++] = dm_live_item_ref(item);
     }
     *ret_n = n;

@@ -10,15 +10,20 @@
 struct dm_live_item {
     _Atomic unsigned refs;
     uint16_t kind_len, id_len;
-    uint32_t len;
-    bool deleted;
     uint64_t generation; /* set once, before it is shared */
-    char text[];         /* kind, id, bytes */
+    uint32_t len, kept;  /* of the bytes: as they came, and as they stand in text */
+    bool deleted, packed;
+    char text[]; /* kind, id, bytes */
 };
 struct dm_live_item *dm_live_item_new(const struct dm_live_change *c);
+/* How the state keeps it: a reference to itself, or a packed copy where nobody but a subscriber who
+ * comes late reads it again. Needs no lock: before either is shared. */
+struct dm_live_item *dm_live_item_to_keep(struct dm_live_item *i);
 struct dm_live_item *dm_live_item_ref(struct dm_live_item *i);
 void dm_live_item_unref(struct dm_live_item *i);
-struct dm_live_change dm_live_item_change(const struct dm_live_item *i); /* borrowed */
+/* Borrowed from the item; the bytes of a packed one from *room, which must have i->len left to
+ * take. */
+struct dm_live_change dm_live_item_change(const struct dm_live_item *i, struct dm_buf *room);
 
 struct dm_live_state;
 struct dm_live_state *dm_live_state_new(void);
@@ -39,6 +44,17 @@ bool dm_live_state_is_revoked(const struct dm_live_state *s, dm_view subject, dm
 enum dm_code dm_live_state_hit(struct dm_live_state *s, dm_view name, dm_view id, int64_t limit,
                                int64_t window, dm_time now_wall,
                                struct dm_live_hit *ret) DM_MUST_USE;
+/* Names too long: NONE, DM_INVALID, DM_NOT_FOUND: there is no such account. */
+enum dm_reserve_verdict dm_live_state_reserve(struct dm_live_state *s,
+                                              const struct dm_reserve_ask *ask, dm_time now_wall);
+void dm_live_state_settle(struct dm_live_state *s, dm_view group, dm_view subject, dm_view id,
+                          bool spent);
+enum dm_code dm_live_state_credits_set(struct dm_live_state *s, dm_view group, dm_view subject,
+                                       int64_t balance, bool unless_there,
+                                       dm_time now_wall) DM_MUST_USE;
+enum dm_code dm_live_state_credits_get(struct dm_live_state *s, dm_view group, dm_view subject,
+                                       dm_time now_wall, int64_t *ret) DM_MUST_USE;
+void dm_live_state_credits_delete(struct dm_live_state *s, dm_view group, dm_view subject);
 void dm_live_state_clear_counters(struct dm_live_state *s);
 
 /* Takes a reference; a deleted item removes its name. */
