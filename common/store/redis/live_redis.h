@@ -19,7 +19,8 @@ struct dm_live_redis_config { /* borrowed, outlives what is made of it */
 struct dm_live_redis;
 enum dm_code dm_live_redis_new(const struct dm_live_redis_config *c, struct dm_live_redis **ret,
                                struct dm_error *err) DM_MUST_USE;
-/* The first call's loop is the owner. Freed by dm_live_free before the hub. */
+/* The first call's loop is the owner. Freed by dm_live_free before the hub. NULL, and a line in the
+ * log, where no client can be made of the configuration. */
 struct dm_live *dm_live_redis_handle(struct dm_live_redis *h, struct dm_loop *loop);
 void dm_live_redis_free(struct dm_live_redis *h); /* handles are freed, loops not yet */
 

@@ -1,0 +1,132 @@
+#include "store/redis/live_redis_priv.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "io/resolver.h"
+
+#include "base/poison.h"
+
+static const dm_time ODD_AGAIN = DM_SEC; /* one line a second says enough */
+
+void live_redis_odd(struct live_redis_handle *h, const char *what,
+                    const struct dm_redis_reply *reply)
+{
+    dm_time now = dm_loop_now(h->loop);
+    if (h->hub->odd_replies != NULL)
+        dm_metric_add(h->hub->odd_replies, 0, 1);
+    if (h->told_odd != 0 && now - h->told_odd < ODD_AGAIN)
+        return;
+    h->told_odd = now;
+    DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "unusable reply of Redis", DM_FC("to", what),
+           DM_F("reply", dm_redis_text(reply)));
+}
+
+struct dm_metric *live_redis_odd_metric(struct dm_metrics *m)
+{
+    if (m == NULL)
+        return NULL;
+    return dm_metric_get(m, DM_COUNTER, "doorman_redis_unusable_replies_total", "",
+                         "replies of Redis that were no answer: wrong type, no number, other shape",
+                         NULL, 0);
+}
+
+enum dm_code dm_live_redis_new(const struct dm_live_redis_config *c, struct dm_live_redis **ret,
+                               struct dm_error *err)
+{
+    (void)err;
+    struct dm_live_redis *hub = DM_NEW(struct dm_live_redis);
+    hub->config = *c;
+    hub->odd_replies = live_redis_odd_metric(c->metrics);
+    DM_REQUIRE(pthread_mutex_init(&hub->lock, NULL) == 0);
+    dm_list_init(&hub->handles);
+    *ret = hub;
+    return DM_OK;
+}
+
+void dm_live_redis_free(struct dm_live_redis *hub)
+{
+    if (hub == NULL)
+        return;
+    DM_REQUIRE(dm_list_empty(&hub->handles)); /* handles first */
+    live_policy_hub_free(hub->policy);
+    (void)pthread_mutex_destroy(&hub->lock);
+    dm_mem_free(hub);
+}
+
+static void cancel(struct dm_live *l, struct dm_live_wait *w)
+{
+    struct live_redis_pending *p = (struct live_redis_pending *)(uintptr_t)w->ticket_;
+    (void)l;
+    DM_ASSERT(live_redis_untie(p) == w);
+    p->cancel(p);
+}
+
+static void handle_free(struct dm_live *l)
+{
+    struct live_redis_handle *h = live_redis_handle_of(l);
+    struct dm_live_redis *hub = h->hub;
+    live_policy_side_free(h->policy);
+    live_credits_free(h->credits);
+    live_bandwidth_free(h->bandwidth);
+    live_admissions_free(h->admissions);
+    dm_redis_free(h->redis);
+    dm_resolver_free(h->resolver);
+    (void)pthread_mutex_lock(&hub->lock);
+    dm_list_remove(&h->link);
+    (void)pthread_mutex_unlock(&hub->lock);
+    dm_mem_free(h);
+}
+
+static const struct dm_live_ops redis_ops = {
+    .cancel = cancel,
+    .ask_admit = live_redis_ask_admit,
+    .add_bandwidth = live_redis_add_bandwidth,
+    .ask_reserve = live_redis_ask_reserve,
+    .settle = live_redis_settle,
+    .ask_objects = live_redis_ask_objects,
+    .subscribe = live_redis_subscribe,
+    .free = handle_free,
+};
+
+static enum dm_code connect(struct live_redis_handle *h, struct dm_error *err)
+{
+    const struct dm_resolver_config names = {.loop = h->loop};
+    enum dm_code rc = dm_resolver_new(&names, &h->resolver, err);
+    if (rc != DM_OK)
+        return rc;
+    return dm_redis_new(h->loop, h->resolver, &h->hub->config.redis, &h->redis, err);
+}
+
+static void join_hub(struct live_redis_handle *h)
+{
+    struct dm_live_redis *hub = h->hub;
+    (void)pthread_mutex_lock(&hub->lock);
+    h->owner = !hub->owned;
+    hub->owned = true;
+    if (h->owner)
+        hub->policy = live_policy_hub_new(hub);
+    dm_list_add_tail(&hub->handles, &h->link);
+    (void)pthread_mutex_unlock(&hub->lock);
+}
+
+struct dm_live *dm_live_redis_handle(struct dm_live_redis *hub, struct dm_loop *loop)
+{
+    struct live_redis_handle *h = DM_NEW(struct live_redis_handle);
+    struct dm_error err = {0};
+    h->base.ops = &redis_ops;
+    h->hub = hub;
+    h->loop = loop;
+    dm_list_init(&h->link);
+    if (connect(h, &err) != DM_OK) {
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "no client of Redis", DM_FC("error", err.text));
+        dm_resolver_free(h->resolver);
+        dm_mem_free(h);
+        return NULL;
+    }
+    join_hub(h);
+    h->admissions = live_admissions_new(h);
+    h->bandwidth = live_bandwidth_new(h);
+    h->credits = live_credits_new(h);
+    h->policy = live_policy_side_new(h);
+    return &h->base;
+}

@@ -1,0 +1,174 @@
+/* Insides of live state on Redis, for live_redis*.c only. One handle per loop with a client of its
+ * own; one admin with a loop and a thread of its own. live_redis.c makes both and holds the table
+ * of operations; live_redis_admit.c and live_redis_bandwidth.c count, live_redis_policy.c follows
+ * what is published, live_redis_publish.c publishes, live_redis_admin.c does the admin's other
+ * calls. Everything of a handle on its loop's thread. */
+#pragma once
+
+#include <pthread.h>
+
+#include "io/mailbox.h"
+#include "io/timer.h"
+#include "store/live_backend.h"
+#include "store/live_keys.h"
+#include "store/redis/live_redis.h"
+
+struct dm_resolver;
+struct live_policy;       /* of the hub: what all its handles share (live_redis_policy.c) */
+struct live_policy_side;  /* of one handle (live_redis_policy.c) */
+struct live_admissions;   /* of one handle (live_redis_admit.c) */
+struct live_bandwidth;    /* of one handle (live_redis_bandwidth.c) */
+struct live_credits;      /* of one handle (live_redis_credits.c) */
+struct live_publisher;    /* of the admin (live_redis_publish.c) */
+
+/* --- the data plane's side --- */
+
+struct dm_live_redis {
+    struct dm_live_redis_config config; /* views borrowed, as the config says */
+    struct dm_metric *odd_replies;      /* NULL: nobody counts */
+    pthread_mutex_t lock;               /* guards what follows */
+    struct dm_link handles;
+    bool owned; /* the first handle was made: its loop follows policy for all */
+    struct live_policy *policy;
+};
+
+struct live_redis_handle {
+    struct dm_live base;
+    struct dm_live_redis *hub;
+    struct dm_link link; /* hub->handles */
+    struct dm_loop *loop;
+    bool owner; /* this one follows policy and revocations */
+    struct dm_resolver *resolver;
+    struct dm_redis *redis;
+    struct live_admissions *admissions;
+    struct live_bandwidth *bandwidth;
+    struct live_credits *credits;
+    struct live_policy_side *policy;
+    dm_time told_odd; /* monotonic: when a reply nobody expects was last logged */
+};
+static inline struct live_redis_handle *live_redis_handle_of(struct dm_live *l)
+{
+    return DM_CONTAINER_OF(l, struct live_redis_handle, base);
+}
+
+/* What stands behind a dm_live_wait, first member of the record of every kind of ask. Whoever
+ * starts an ask ties it to the wait; whoever answers unties it before calling back. */
+struct live_redis_pending {
+    void (*cancel)(struct live_redis_pending *p); /* untied already; no answer may come any more */
+    struct dm_live_wait *wait;                    /* NULL: cancelled or answered */
+};
+static inline void live_redis_tie(struct live_redis_pending *p, struct dm_live_wait *w)
+{
+    p->wait = w;
+    w->pending = true;
+    w->ticket_ = (uint64_t)(uintptr_t)p;
+}
+static inline struct dm_live_wait *live_redis_untie(struct live_redis_pending *p) /* or NULL */
+{
+    struct dm_live_wait *w = p->wait;
+    p->wait = NULL;
+    if (w != NULL)
+        w->pending = false;
+    return w;
+}
+
+/* A key of another type, a value that is no number, a reply of another shape: counted, logged once
+ * a second at most. Never a verdict. `what` is a word of ours, `reply` may be NULL. */
+void live_redis_odd(struct live_redis_handle *h, const char *what,
+                    const struct dm_redis_reply *reply);
+struct dm_metric *live_redis_odd_metric(struct dm_metrics *m); /* NULL gives NULL */
+
+/* live_redis_admit.c */
+struct live_admissions *live_admissions_new(struct live_redis_handle *h);
+void live_admissions_free(struct live_admissions *a); /* waits are untied, not answered */
+void live_redis_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_time deadline,
+                          struct dm_live_wait *w, dm_admit_fn fn);
+
+/* live_redis_bandwidth.c */
+struct live_bandwidth *live_bandwidth_new(struct live_redis_handle *h);
+void live_bandwidth_free(struct live_bandwidth *b);
+void live_redis_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window, int64_t bytes);
+
+/* live_redis_credits.c */
+struct live_credits *live_credits_new(struct live_redis_handle *h);
+void live_credits_free(struct live_credits *c);
+void live_redis_ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
+                            struct dm_live_wait *w, dm_reserve_fn fn);
+void live_redis_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent);
+
+/* live_redis_policy.c. hub_new runs with the first handle, before its side_new; side_free before
+ * hub_free. side_new may already start to ask (h->redis, h->loop, h->owner are set). */
+struct live_policy *live_policy_hub_new(struct dm_live_redis *hub);
+void live_policy_hub_free(struct live_policy *p); /* NULL is fine */
+struct live_policy_side *live_policy_side_new(struct live_redis_handle *h);
+void live_policy_side_free(struct live_policy_side *s);
+void live_redis_ask_objects(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n,
+                            dm_time deadline, struct dm_live_wait *w, dm_objects_fn fn);
+void live_redis_subscribe(struct dm_live *l, struct dm_live_subscriber *s);
+
+/* --- revocations as others read them (live_redis_revocation.c) ---
+ * Written by revoke in this order: the key of live_keys.h, the mirror's member, the announcement.
+ * Both mirrors are sorted sets; the score is the end of the entry's life in Unix milliseconds, or
+ * +inf; members past their score say nothing and are trimmed by every revoke. */
+#define LIVE_REVOKED_JTI "doorman:revoked:jti" /* members <user>:<jti> */
+#define LIVE_REVOKED_ALL "doorman:revoked:all" /* members <user> */
+#define LIVE_REVOCATIONS "doorman:revocations" /* channel */
+enum { LIVE_REVOCATION_MAX = DM_LIVE_SUBJECT_MAX + DM_LIVE_JTI_MAX + 64 };
+struct live_revocation {
+    bool revoked; /* false: the user was let in again (jti empty) */
+    dm_view user, jti; /* jti empty: all of the user's tokens */
+    int64_t expires_ms; /* Unix; 0: never */
+};
+struct live_revocation_text {
+    size_t len;
+    char bytes[LIVE_REVOCATION_MAX];
+};
+void live_revocation_build(struct live_revocation_text *n, const struct live_revocation *r);
+bool live_revocation_parse(dm_view payload, struct live_revocation *ret); /* views into payload */
+
+/* --- the admin's side --- */
+
+struct live_redis_admin {
+    struct dm_live_admin base;
+    struct dm_live_redis_config config;
+    dm_time timeout;
+    struct dm_loop *loop; /* of the admin's own thread */
+    pthread_t thread;
+    struct dm_mailbox *box;
+    struct dm_resolver *resolver;
+    struct dm_redis *redis;
+    struct live_publisher *publisher;
+    struct dm_metric *odd_replies;
+};
+static inline struct live_redis_admin *live_redis_admin_of(struct dm_live_admin *a)
+{
+    return DM_CONTAINER_OF(a, struct live_redis_admin, base);
+}
+
+/* One blocking call: `start` runs on the admin's loop while the caller waits, sends what it needs
+ * with the deadline given and ends with live_redis_call_end, exactly once. Embedded in a struct on
+ * the caller's stack. */
+struct live_redis_call {
+    struct dm_call call;
+    struct live_redis_admin *admin;
+    void (*start)(struct live_redis_call *c);
+    dm_time deadline; /* set before start */
+    enum dm_code code;
+};
+/* Caller's thread. DM_UNAVAILABLE (with ERR_STORE_LIVE_AWAY) also for DM_TIMEOUT and DM_PROTOCOL;
+ * `what` for the error's text: "could not <what>: ...". */
+enum dm_code live_redis_call(struct dm_live_admin *a, struct live_redis_call *c,
+                             void (*start)(struct live_redis_call *c), const char *what,
+                             struct dm_error *err) DM_MUST_USE;
+void live_redis_call_end(struct live_redis_call *c, enum dm_code code); /* loop's thread */
+
+/* live_redis_publish.c. The publisher is made before the admin's thread runs and freed after. */
+enum dm_code live_publisher_new(struct live_redis_admin *a, struct live_publisher **ret,
+                                struct dm_error *err) DM_MUST_USE; /* DM_INVALID: a bad key */
+void live_publisher_free(struct live_publisher *p);
+enum dm_code live_redis_publish(struct dm_live_admin *a, const struct dm_live_change *changes,
+                                size_t n, uint64_t *ret_generation,
+                                struct dm_error *err) DM_MUST_USE;
+
+/* live_redis_admin.c */
+extern const struct dm_live_admin_ops live_redis_admin_ops;
