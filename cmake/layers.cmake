@@ -1,12 +1,16 @@
-# dm_layer(NAME DIR [NEEDS LAYER] [LIBS TARGET...])
-# One static library per layer from every .c below DIR. NEEDS names the layer directly on the left
+# dm_layer(NAME DIR [NEEDS LAYER] [LIBS TARGET...] [WITHOUT DIR...])
+# One static library per layer from every .c below DIR, those below WITHOUT left out: they are a
+# layer of their own. NEEDS names the layer directly on the left
 # and with it, transitively, all further left. LIBS are third-party wrappers: their headers stay
 # private to the layer (a library is included by its one wrapper and nowhere else).
 # A main.c in the directory belongs to the program, not to the library.
 function(dm_layer NAME DIR)
-    cmake_parse_arguments(ARG "" "" "NEEDS;LIBS" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "NEEDS;LIBS;WITHOUT" ${ARGN})
     file(GLOB_RECURSE SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${DIR}/*.c)
     list(FILTER SOURCES EXCLUDE REGEX "/main\\.c$")
+    foreach(OTHER ${ARG_WITHOUT})
+        list(FILTER SOURCES EXCLUDE REGEX "^${CMAKE_SOURCE_DIR}/${OTHER}/")
+    endforeach()
     if(NOT SOURCES)
         add_library(dm_${NAME} INTERFACE)
         target_include_directories(dm_${NAME} INTERFACE

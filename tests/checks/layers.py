@@ -18,8 +18,11 @@ ORDER = ["base", "codec", "crypto", "model", "io", "store"]
 # What each layer may include besides itself. gateway and admin never see each other; standalone and
 # what tests both are the programs on the far right.
 LEFT = {layer: ORDER[: i + 1] for i, layer in enumerate(ORDER)}
-LEFT["gateway"] = ORDER + ["gateway"]
-LEFT["admin"] = ORDER + ["admin"]
+# Backends of the stores: to the right of store, linked by the programs that use them.
+BACKENDS = {"common/store/redis/": "store_redis", "common/store/mongo/": "store_mongo"}
+LEFT.update({backend: ORDER + [backend] for backend in BACKENDS.values()})
+LEFT["gateway"] = ORDER + ["store_redis", "gateway"]
+LEFT["admin"] = ORDER + ["store_redis", "store_mongo", "admin"]
 LEFT["standalone"] = ORDER + ["gateway", "admin", "standalone"]
 
 # Third-party headers and the only product files that may include them. A library is one wrapper's
@@ -35,8 +38,9 @@ WRAPPERS = {
     "crypt.h": ["common/crypto/password.c"],
     "llhttp.h": ["common/io/http1_parser.c", "common/io/http_response.c"],
     "ares.h": ["common/io/resolver.c"],
+    "hiredis/*": ["common/store/redis/redis_reader.c"],
     "microhttpd.h": ["common/io/admin_server*.c"],
-    "cmocka.h": ["tests/unit/*"],
+    "cmocka.h": ["tests/unit/*", "tests/served/*"],
     "sanitizer/*": ["common/base/*.c"],
 }
 
@@ -51,17 +55,20 @@ SYSTEM = re.compile(
 )
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.M)
-FUZZ_LAYER = re.compile(r"/\* layer: ([a-z]+) \*/")
+FUZZ_LAYER = re.compile(r"/\* layer: ([a-z_]+) \*/")
 
 
 def layer_of(path, text):
     """The layer a file belongs to, or None for a path that is in no layer."""
     parts = path.split("/")
+    for folder, backend in BACKENDS.items():
+        if path.startswith(folder):
+            return backend
     if parts[0] == "common" and len(parts) > 2 and parts[1] in ORDER:
         return parts[1]
     if parts[0] in ("gateway", "admin", "standalone"):
         return parts[0]
-    if parts[:2] == ["tests", "unit"] and len(parts) > 3:
+    if parts[:2] in (["tests", "unit"], ["tests", "served"]) and len(parts) > 3:
         return parts[2] if parts[2] in LEFT else None
     if parts[:2] == ["tests", "fuzz"]:
         found = FUZZ_LAYER.match(text)
