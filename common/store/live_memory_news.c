@@ -40,11 +40,17 @@ struct live_news *live_news_whole(const struct dm_live_memory *m)
     return n;
 }
 
-static struct dm_live_change *changes_of(const struct live_news *n)
+/* The bytes of packed items, all of them, are in *room. */
+static struct dm_live_change *changes_of(const struct live_news *n, struct dm_buf *room)
 {
     struct dm_live_change *changes = dm_mem_array(n->n, sizeof *changes);
+    size_t len = 0;
     for (size_t i = 0; i < n->n; i++)
-        changes[i] = dm_live_item_change(n->items[i]);
+        len += n->items[i]->packed ? n->items[i]->len : 0;
+    dm_buf_init(room, len);
+    (void)dm_buf_reserve(room, len); /* at once, so that no change moves */
+    for (size_t i = 0; i < n->n; i++)
+        changes[i] = dm_live_item_change(n->items[i], room);
     return changes;
 }
 
@@ -52,7 +58,8 @@ static struct dm_live_change *changes_of(const struct live_news *n)
  */
 static void tell_list(struct dm_link *from, struct dm_link *to, const struct live_news *n)
 {
-    struct dm_live_change *changes = n->revoked ? NULL : changes_of(n);
+    struct dm_buf room = {0};
+    struct dm_live_change *changes = n->revoked ? NULL : changes_of(n, &room);
     dm_view subject = dm_view_make(n->subject, n->subject_len);
     struct dm_link now;
     dm_list_init(&now);
@@ -67,6 +74,7 @@ static void tell_list(struct dm_link *from, struct dm_link *to, const struct liv
             s->on_revoked(s, subject);
     }
     dm_mem_free(changes);
+    dm_buf_done(&room);
 }
 
 void live_news_deliver(struct live_handle *h, const struct live_news *n)

@@ -320,11 +320,6 @@ struct dm_live_item *dm_live_item_new(const struct dm_live_change *c)
     return item_with(c, c->bytes);
 }
 
-static bool is_snapshot_kind(dm_view kind)
-{
-    return !dm_view_eq(kind, DM_LIT("user")) && !dm_view_eq(kind, DM_LIT("subscription"));
-}
-
 static dm_view kind_of(const struct dm_live_item *i)
 {
     return dm_view_make(i->text, i->kind_len);
@@ -343,7 +338,7 @@ static dm_view kept_of(const struct dm_live_item *i)
 struct dm_live_item *dm_live_item_to_keep(struct dm_live_item *i)
 {
     struct dm_buf packed;
-    if (i->deleted || !is_snapshot_kind(kind_of(i)))
+    if (i->deleted || dm_live_kind_on_demand(kind_of(i)))
         return dm_live_item_ref(i);
     const struct dm_live_change c = {kind_of(i), id_of(i), kept_of(i)};
     dm_buf_init(&packed, i->len); /* no longer than it is */
@@ -419,7 +414,7 @@ struct dm_live_item **dm_live_state_snapshot(const struct dm_live_state *s, size
     size_t n = 0;
     for (size_t i = 0; i < dm_index_places(&s->objects); i++) {
         struct dm_live_item *item = dm_index_at(&s->objects, i);
-        if (item != NULL && is_snapshot_kind(kind_of(item)))
+        if (item != NULL && !dm_live_kind_on_demand(kind_of(item)))
             items[n++] = dm_live_item_ref(item);
     }
     *ret_n = n;
