@@ -76,8 +76,8 @@ void dm_live_ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm
  * Queued (DM_LIVE_OWED_MAX) and sent again while the store is away. A reservation that is not
  * there (settled before, come back, account deleted) changes nothing. */
 void dm_live_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent);
-enum { DM_LIVE_OWED_MAX = 8192 }; /* a full queue drops those that would give back, then all: holds
-                                     end by themselves */
+/* Half full it drops those that would give back, full all of them: holds end by themselves. */
+enum { DM_LIVE_OWED_MAX = 8192 };
 
 /* --- policy objects: what the admin publishes and the gateway reads --- */
 enum { DM_LIVE_GET_MAX = 4 };

@@ -8,10 +8,10 @@ enum {
     DM_LIVE_SUBJECT_MAX = 200, /* a user name: 50 code points of at most 4 bytes */
     DM_LIVE_JTI_MAX = 200,     /* ours are UUIDs; other issuers' are not much longer */
     DM_LIVE_KIND_MAX = 32,
-    DM_LIVE_ID_MAX = 256, /* ids, role names, client keys, user names */
+    DM_LIVE_ID_MAX = 256,         /* ids, role names, client keys, user names */
     DM_LIVE_GROUP_MAX = 200,      /* a credit group: 50 code points of at most 4 bytes */
     DM_LIVE_RESERVATION_MAX = 64, /* the gateway's own ids of reservations */
-    DM_LIVE_KEY_MAX = 448 /* the longest prefix, two of the texts above, two numbers */
+    DM_LIVE_KEY_MAX = 448         /* the longest prefix, two of the texts above, two numbers */
 };
 
 struct dm_live_key {

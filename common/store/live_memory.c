@@ -281,9 +281,8 @@ static void ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_
     struct live_record *r = live_record_take(h, LIVE_RESERVE, w);
     r->fn.reserve = fn;
     if (h->owner || !dm_live_credits_fit(ask->group, ask->subject)) {
-        r->reserve =
-            h->owner ? dm_live_state_reserve(h->memory->state, ask, dm_loop_wall(h->loop))
-                     : DM_RESERVE_NONE;
+        r->reserve = h->owner ? dm_live_state_reserve(h->memory->state, ask, dm_loop_wall(h->loop))
+                              : DM_RESERVE_NONE;
         live_record_post(r);
         return;
     }

@@ -1,5 +1,6 @@
 #include "live_contract.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void rate_counts_up_to_its_limit(void **state)
@@ -191,6 +192,153 @@ static void attempts_slide_out_of_their_window(void **state)
     rig_assert_hit(r, "1.2.3.4", DM_LIMIT, 3, 20);
 }
 
+/* --- credits --- */
+
+static void as_many_credits_as_there_are_are_given(void **state)
+{
+    struct live_rig *r = *state;
+    struct reserved *asked = dm_mem_array(1000, sizeof *asked);
+    size_t given = 0;
+    rig_set_credits(r, "g", "ann", 100);
+    for (int i = 0; i < 1000; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "r%d", i);
+        const struct dm_reserve_ask ask = {.group = DM_LIT("g"),
+                                           .subject = DM_LIT("ann"),
+                                           .id = dm_view_of(id),
+                                           .hold = 60 * DM_SEC};
+        dm_live_ask_reserve(r->live, &ask, DM_NEVER, &asked[i].wait, rig_on_reserved);
+        assert_int_equal(asked[i].times, 0); /* never inside the ask */
+    }
+    for (int i = 0; i < 1000; i++) {
+        rig_turn_until(r, &asked[i].came);
+        assert_int_equal(asked[i].times, 1);
+        given += asked[i].verdict == DM_RESERVE_YES;
+        assert_int_not_equal(asked[i].verdict, DM_RESERVE_UNKNOWN);
+    }
+    assert_int_equal(given, 100);
+    assert_int_equal(rig_credits(r, "g", "ann"), 0);
+    dm_mem_free(asked);
+}
+
+static void credit_is_spent_or_given_back_once(void **state)
+{
+    struct live_rig *r = *state;
+    rig_set_credits(r, "g", "ann", 3);
+    assert_int_equal(rig_reserve(r, "g", "ann", "a"), DM_RESERVE_YES);
+    assert_int_equal(rig_reserve(r, "g", "ann", "b"), DM_RESERVE_YES);
+    assert_int_equal(rig_credits(r, "g", "ann"), 1);
+    for (int i = 0; i < 3; i++) { /* twice is harmless, whatever the second one says */
+        rig_settle(r, "g", "ann", "a", i > 0);
+        rig_settle(r, "g", "ann", "b", i == 0);
+        assert_int_equal(rig_credits(r, "g", "ann"), 2);
+    }
+    rig_settle(r, "g", "ann", "never", false);
+    rig_settle(r, "g", "bob", "a", false);
+    assert_int_equal(rig_credits(r, "g", "ann"), 2);
+}
+
+static void unsettled_credit_comes_back_when_its_hold_ends(void **state)
+{
+    struct live_rig *r = *state;
+    rig_set_credits(r, "g", "ann", 1);
+    assert_int_equal(rig_reserve(r, "g", "ann", "a"), DM_RESERVE_YES); /* held for 60 s */
+    rig_step(r, 59 * DM_SEC);
+    assert_int_equal(rig_reserve(r, "g", "ann", "b"), DM_RESERVE_NONE);
+    rig_step(r, DM_SEC);
+    assert_int_equal(rig_reserve(r, "g", "ann", "c"), DM_RESERVE_YES);
+    rig_settle(r, "g", "ann", "a", false); /* long gone: gives nothing */
+    assert_int_equal(rig_credits(r, "g", "ann"), 0);
+    rig_step(r, 60 * DM_SEC);
+    assert_int_equal(rig_credits(r, "g", "ann"), 1); /* reading collects too */
+    rig_step(r, 1000 * DM_SEC);
+    assert_int_equal(rig_credits(r, "g", "ann"), 1);
+}
+
+static void nobody_has_credits_by_default(void **state)
+{
+    struct live_rig *r = *state;
+    char name[1001];
+    memset(name, 'x', sizeof name);
+    name[1000] = '\0';
+    rig_set_credits(r, "g", "ann", 0);
+    assert_int_equal(rig_reserve(r, "g", "ann", "a"), DM_RESERVE_NONE);
+    assert_int_equal(rig_reserve(r, "g", "bob", "a"), DM_RESERVE_NONE);
+    assert_int_equal(rig_reserve(r, "h", "ann", "a"), DM_RESERVE_NONE);
+    assert_int_equal(rig_reserve(r, "", "ann", "a"), DM_RESERVE_NONE);
+    assert_int_equal(rig_reserve(r, name, "ann", "a"), DM_RESERVE_NONE);
+    assert_int_equal(rig_reserve(r, "g", name, "a"), DM_RESERVE_NONE);
+    rig_settle(r, name, "ann", "a", false);
+    assert_int_equal(rig_credits(r, "g", "bob"), -1);
+    assert_int_equal(rig_credits(r, name, "ann"), -1);
+    struct credit_call c = {.group = name, .subject = "ann"};
+    rig_call(r, rig_run_set_credits, &c);
+    assert_int_equal(c.code, DM_INVALID);
+}
+
+static void new_balance_leaves_reservations_alone(void **state)
+{
+    struct live_rig *r = *state;
+    rig_set_credits(r, "g", "ann", 1);
+    assert_int_equal(rig_reserve(r, "g", "ann", "a"), DM_RESERVE_YES);
+    rig_set_credits(r, "g", "ann", 5);
+    rig_settle(r, "g", "ann", "a", false);
+    assert_int_equal(rig_credits(r, "g", "ann"), 6);
+    struct credit_call c = {.group = "g", .subject = "ann", .balance = 50, .unless_there = true};
+    rig_call(r, rig_run_set_credits, &c);
+    assert_int_equal(c.code, DM_OK);
+    assert_int_equal(rig_credits(r, "g", "ann"), 6); /* the running balance is the truth */
+    c.subject = "bob";
+    rig_call(r, rig_run_set_credits, &c);
+    assert_int_equal(rig_credits(r, "g", "bob"), 50);
+}
+
+static void deleted_account_gives_nothing_and_takes_nothing_back(void **state)
+{
+    struct live_rig *r = *state;
+    struct credit_call c = {.group = "g", .subject = "ann"};
+    rig_set_credits(r, "g", "ann", 2);
+    assert_int_equal(rig_reserve(r, "g", "ann", "a"), DM_RESERVE_YES);
+    rig_call(r, rig_run_delete_credits, &c);
+    assert_int_equal(c.code, DM_OK);
+    assert_int_equal(rig_reserve(r, "g", "ann", "b"), DM_RESERVE_NONE);
+    rig_settle(r, "g", "ann", "a", false);
+    assert_int_equal(rig_credits(r, "g", "ann"), -1);
+    rig_set_credits(r, "g", "ann", 7); /* somebody else of that name */
+    rig_settle(r, "g", "ann", "a", false);
+    rig_step(r, 61 * DM_SEC);
+    assert_int_equal(rig_credits(r, "g", "ann"), 7);
+    rig_call(r, rig_run_delete_credits, &c);
+    rig_call(r, rig_run_delete_credits, &c); /* not there: fine */
+    assert_int_equal(c.code, DM_OK);
+}
+
+static void whoever_cancels_a_reservation_settles_it(void **state)
+{
+    struct live_rig *r = *state;
+    struct reserved x = {.times = 0};
+    const struct dm_reserve_ask ask = {
+        .group = DM_LIT("g"), .subject = DM_LIT("ann"), .id = DM_LIT("a"), .hold = 60 * DM_SEC};
+    rig_set_credits(r, "g", "ann", 1);
+    dm_live_ask_reserve(r->live, &ask, DM_NEVER, &x.wait, rig_on_reserved);
+    dm_live_cancel(r->live, &x.wait);
+    rig_settle(r, "g", "ann", "a", false); /* never overtakes the ask */
+    assert_int_equal(rig_reserve(r, "g", "ann", "b"), DM_RESERVE_YES);
+    assert_int_equal(x.times, 0);
+}
+
+static void credits_survive_the_clearing_of_counters(void **state)
+{
+    struct live_rig *r = *state;
+    enum dm_code code = DM_BUG;
+    rig_set_credits(r, "g", "ann", 2);
+    assert_int_equal(rig_reserve(r, "g", "ann", "a"), DM_RESERVE_YES);
+    rig_call(r, rig_run_clear, &code);
+    assert_int_equal(code, DM_OK);
+    rig_settle(r, "g", "ann", "a", false);
+    assert_int_equal(rig_credits(r, "g", "ann"), 2);
+}
+
 static void cancelled_ask_gets_no_answer(void **state)
 {
     struct live_rig *r = *state;
@@ -296,6 +444,7 @@ static void subscriber_hears_first_of_everything_even_of_nothing(void **state)
     assert_int_equal(empty.n_changes[0], 0);
     (void)rig_publish(r, "api", "1", "{}");
     (void)rig_publish(r, "user", "ann", "{}");
+    (void)rig_publish(r, "user_credits", "ann", "{}");
     (void)rig_publish(r, "api", "2", "{}");
     uint64_t last = rig_publish(r, "api", "1", NULL);
     dm_live_subscribe(r->live, &late.subscriber);
@@ -400,6 +549,14 @@ int live_contract_run(const char *name, const struct live_factory *factory)
         CONTRACT(names_too_long_for_a_key_are_never_admitted),
         CONTRACT(cleared_counters_leave_revocations_and_bandwidth),
         CONTRACT(attempts_slide_out_of_their_window),
+        CONTRACT(as_many_credits_as_there_are_are_given),
+        CONTRACT(credit_is_spent_or_given_back_once),
+        CONTRACT(unsettled_credit_comes_back_when_its_hold_ends),
+        CONTRACT(nobody_has_credits_by_default),
+        CONTRACT(new_balance_leaves_reservations_alone),
+        CONTRACT(deleted_account_gives_nothing_and_takes_nothing_back),
+        CONTRACT(whoever_cancels_a_reservation_settles_it),
+        CONTRACT(credits_survive_the_clearing_of_counters),
         CONTRACT(cancelled_ask_gets_no_answer),
         CONTRACT(callback_may_ask_again_with_the_same_wait),
         CONTRACT(published_object_is_read_until_deleted),

@@ -201,6 +201,45 @@ static void asks_beyond_the_owners_box_are_unknown(void **state)
     dm_mem_free(all);
 }
 
+static void settles_beyond_the_owners_box_are_sent_again(void **state)
+{
+    (void)state;
+    enum { MANY = 9000 };
+    struct live_rig r = {.backend = NULL};
+    dm_clock_manual_init(&r.clock, DM_SEC, (dm_time)RIG_START * DM_SEC);
+    struct dm_loop *owner = dm_loop_new(&r.clock.clock);
+    struct dm_live_memory *memory = dm_live_memory_new(owner);
+    struct dm_live *home = dm_live_memory_handle(memory, owner);
+    r.loop = dm_loop_new(&r.clock.clock);
+    r.live = dm_live_memory_handle(memory, r.loop);
+    struct live_rig admin = {.loop = owner, .admin = dm_live_memory_admin(memory)};
+    rig_set_credits(&admin, "g", "ann", MANY);
+    for (int i = 0; i < MANY; i++) { /* reserved by the owner's loop, settled by another */
+        struct reserved x = {.times = 0};
+        char id[16];
+        (void)snprintf(id, sizeof id, "r%d", i);
+        const struct dm_reserve_ask ask = {DM_LIT("g"), DM_LIT("ann"), dm_view_of(id), DM_SEC};
+        dm_live_ask_reserve(home, &ask, DM_NEVER, &x.wait, rig_on_reserved);
+        rig_turn_until(&admin, &x.came);
+        assert_int_equal(x.verdict, DM_RESERVE_YES);
+        dm_live_settle(r.live, DM_LIT("g"), DM_LIT("ann"), dm_view_of(id), i % 2 == 0);
+    }
+    for (int i = 0; i < 4; i++) { /* the box empties once a turn; the rest a little later */
+        dm_clock_manual_step(&r.clock, 10 * DM_MS);
+        (void)dm_loop_turn(r.loop, 0);
+        (void)dm_loop_turn(owner, 0);
+    }
+    dm_clock_manual_step(&r.clock, 2 * DM_SEC); /* no hold is left that would give back */
+    (void)dm_loop_turn(owner, 0);
+    assert_int_equal(rig_credits(&admin, "g", "ann"), MANY / 2);
+    dm_live_admin_free(admin.admin);
+    dm_live_free(home);
+    dm_live_free(r.live);
+    dm_live_memory_free(memory);
+    dm_loop_free(owner);
+    dm_loop_free(r.loop);
+}
+
 static void delayed_answers_come_in_another_order(void **state)
 {
     struct live_rig *r = *state;
@@ -330,6 +369,7 @@ static int run_remote(void)
         TEST(many_loops_share_one_count),
         cmocka_unit_test(late_answer_is_unknown_and_counted_once),
         cmocka_unit_test(asks_beyond_the_owners_box_are_unknown),
+        cmocka_unit_test(settles_beyond_the_owners_box_are_sent_again),
     };
     live_factory = &remote;
     return cmocka_run_group_tests_name("live: other loops", tests, NULL, NULL);

@@ -190,6 +190,73 @@ struct dm_counter_ask rig_bandwidth(int64_t limit, int64_t amount)
         .kind = DM_COUNTER_BANDWIDTH, .limit = limit, .amount = amount, .window_seconds = 3600};
 }
 
+void rig_on_reserved(struct dm_live_wait *w, enum dm_reserve_verdict v)
+{
+    struct reserved *x = DM_CONTAINER_OF(w, struct reserved, wait);
+    x->verdict = v;
+    x->times++;
+    atomic_store(&x->came, true);
+}
+
+enum dm_reserve_verdict rig_reserve(struct live_rig *r, const char *group, const char *subject,
+                                    const char *id)
+{
+    struct reserved x = {.times = 0};
+    const struct dm_reserve_ask ask = {.group = dm_view_of(group),
+                                       .subject = dm_view_of(subject),
+                                       .id = dm_view_of(id),
+                                       .hold = 60 * DM_SEC};
+    dm_live_ask_reserve(r->live, &ask, DM_NEVER, &x.wait, rig_on_reserved);
+    rig_turn_until(r, &x.came);
+    assert_int_equal(x.times, 1);
+    return x.verdict;
+}
+
+/* What the same handle asks afterwards comes afterwards. */
+void rig_settle(struct live_rig *r, const char *group, const char *subject, const char *id,
+                bool spent)
+{
+    dm_live_settle(r->live, dm_view_of(group), dm_view_of(subject), dm_view_of(id), spent);
+    (void)rig_reserve(r, "no such group", "nobody", "none");
+}
+
+void rig_run_set_credits(struct live_rig *r, void *ctx)
+{
+    struct credit_call *c = ctx;
+    c->code = dm_live_credits_set(r->admin, dm_view_of(c->group), dm_view_of(c->subject),
+                                  c->balance, c->unless_there, NULL);
+}
+
+void rig_run_delete_credits(struct live_rig *r, void *ctx)
+{
+    struct credit_call *c = ctx;
+    c->code = dm_live_credits_delete(r->admin, dm_view_of(c->group), dm_view_of(c->subject), NULL);
+}
+
+void rig_set_credits(struct live_rig *r, const char *group, const char *subject, int64_t balance)
+{
+    struct credit_call c = {.group = group, .subject = subject, .balance = balance};
+    rig_call(r, rig_run_set_credits, &c);
+    assert_int_equal(c.code, DM_OK);
+}
+
+static void run_get_credits(struct live_rig *r, void *ctx)
+{
+    struct credit_call *c = ctx;
+    c->code = dm_live_credits_get(r->admin, dm_view_of(c->group), dm_view_of(c->subject),
+                                  &c->balance, NULL);
+}
+
+int64_t rig_credits(struct live_rig *r, const char *group, const char *subject)
+{
+    struct credit_call c = {.group = group, .subject = subject};
+    rig_call(r, run_get_credits, &c);
+    if (c.code == DM_NOT_FOUND)
+        return -1;
+    assert_int_equal(c.code, DM_OK);
+    return c.balance;
+}
+
 void rig_on_got(struct dm_live_wait *w, const struct dm_live_object *objects, size_t n)
 {
     struct got *g = DM_CONTAINER_OF(w, struct got, wait);

@@ -50,6 +50,20 @@ struct admitted {
     atomic_bool came;
 };
 
+struct reserved {
+    struct dm_live_wait wait;
+    enum dm_reserve_verdict verdict;
+    int times;
+    atomic_bool came;
+};
+
+struct credit_call {
+    const char *group, *subject;
+    int64_t balance;
+    bool unless_there;
+    enum dm_code code;
+};
+
 struct got {
     struct dm_live_wait wait;
     enum dm_code code[DM_LIVE_GET_MAX];
@@ -89,6 +103,15 @@ struct dm_admit_answer rig_admit(struct live_rig *r, const char *subject, const 
 struct dm_counter_ask rig_rate(int64_t limit, int64_t window);
 struct dm_counter_ask rig_throttle(int64_t limit, int64_t queue, int64_t max_delayed);
 struct dm_counter_ask rig_bandwidth(int64_t limit, int64_t amount);
+void rig_on_reserved(struct dm_live_wait *w, enum dm_reserve_verdict v);
+enum dm_reserve_verdict rig_reserve(struct live_rig *r, const char *group, const char *subject,
+                                    const char *id); /* held for 60 s */
+void rig_settle(struct live_rig *r, const char *group, const char *subject, const char *id,
+                bool spent); /* and waits until it was done */
+void rig_run_set_credits(struct live_rig *r, void *ctx);
+void rig_run_delete_credits(struct live_rig *r, void *ctx);
+void rig_set_credits(struct live_rig *r, const char *group, const char *subject, int64_t balance);
+int64_t rig_credits(struct live_rig *r, const char *group, const char *subject); /* -1: none */
 void rig_on_got(struct dm_live_wait *w, const struct dm_live_object *objects, size_t n);
 struct got rig_get(struct live_rig *r, const dm_view (*names)[2], size_t n);
 void rig_on_change(struct dm_live_subscriber *s, uint64_t generation,
