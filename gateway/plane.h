@@ -1,11 +1,10 @@
-/* The data plane of a process: N workers, one thread, loop and listener each, sharing a port by
- * SO_REUSEPORT. Hands every request to probes, pipeline or admin part. Calls come from the main
- * thread unless said otherwise. */
+/* The data plane of a process: the pipeline as guest of the front door's workers (io/front.h), with
+ * a live handle and a worker of its own on each loop. Calls come from the program's starting or
+ * control thread unless said otherwise. */
 #pragma once
 
 #include "gateway/snapshot/cell.h"
-#include "io/mailbox.h"
-#include "io/ops.h"
+#include "io/front.h"
 #include "store/live.h"
 
 struct gw_plane_config { /* borrowed, all of it outlives the plane */
@@ -22,9 +21,10 @@ struct gw_plane_config { /* borrowed, all of it outlives the plane */
                             struct dm_loop *loop); /* that loop's handle; owned by us */
     void (*live_done)(
         void *ctx); /* all handles are freed, the loops not yet: what lives on a loop ends now */
-    const char *admin_socket; /* NULL: no admin part in this process, its paths are 404 */
-    bool (*is_admin)(dm_view method,
-                     dm_view path); /* of the paths under /api: which go to the admin part */
+    const char *admin_socket;                       /* NULL: no admin part in this process */
+    const struct dm_admin_origin *admin_origin;     /* NULL too: admin paths are 404 */
+    bool (*is_admin)(dm_view method, dm_view path); /* of the paths under /api: which go to the
+                                                       admin part; NULL: none */
     void (*on_drained)(
         void *ctx); /* after gw_plane_drain, when the last connection ended; a worker's thread */
     void *ctx;

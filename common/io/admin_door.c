@@ -8,6 +8,7 @@
 /* One passage. In the exchange's arena: gone with it. */
 struct passage {
     struct dm_exchange *x;
+    bool remote;
     struct dm_http_call *call; /* NULL: not yet, or over */
     bool body_sent;            /* the request's body was read to its end */
 };
@@ -46,9 +47,12 @@ static dm_view origin_form(dm_view target)
     return path == target.len ? DM_LIT("/") : dm_view_sub(target, path, target.len);
 }
 
-static bool passes_up(const struct dm_exchange *x, const struct dm_field_line *line)
+/* Of our own fields another process gets those that add_forwarded makes, once each. */
+static bool passes_up(const struct dm_exchange *x, const struct dm_field_line *line, bool remote)
 {
-    if (dm_header_flags_of(line->id, line->name) & (DM_HF_HOP | DM_HF_INTERNAL))
+    const unsigned kept = DM_HF_HOP | DM_HF_INTERNAL | (remote ? DM_HF_OURS : 0);
+
+    if (dm_header_flags_of(line->id, line->name) & kept)
         return false;
     return !dm_fields_connection_lists(&x->head.fields, line->name);
 }
@@ -68,10 +72,39 @@ static dm_view peer_text(const struct dm_exchange *x, char text[DM_ADDRESS_TEXT]
     return dm_view_make(text, dm_address_write(&x->peer, text));
 }
 
-static dm_view build_head(struct dm_exchange *x)
+/* What the admin part of this process is told, and nobody else could say. */
+static void add_internal(struct dm_exchange *x, struct dm_buf *b)
+{
+    char text[DM_ADDRESS_TEXT];
+
+    add_line(b, dm_header_name(DM_HDR_X_DOORMAN_PEER), peer_text(x, text));
+    add_line(b, dm_header_name(DM_HDR_X_DOORMAN_SCHEME),
+             x->scheme_https ? DM_LIT("https") : DM_LIT("http"));
+    add_line(b, dm_header_name(DM_HDR_X_DOORMAN_INTERNAL_REQUEST_ID), x->request_id);
+}
+
+/* What every proxy says, one more hop in the chain: whether we are believed is the other side's
+ * setting (trusted proxies). */
+static void add_forwarded(struct dm_exchange *x, struct dm_buf *b)
+{
+    char text[DM_ADDRESS_TEXT];
+    dm_view chain = dm_fields_get(&x->head.fields, DM_HDR_X_FORWARDED_FOR);
+
+    dm_buf_add(b, dm_header_name(DM_HDR_X_FORWARDED_FOR));
+    dm_buf_add(b, DM_LIT(": "));
+    dm_buf_add(b, chain);
+    dm_buf_add(b, chain.len > 0 ? DM_LIT(", ") : DM_LIT(""));
+    dm_buf_add(b, peer_text(x, text));
+    dm_buf_add(b, DM_LIT("\r\n"));
+    add_line(b, dm_header_name(DM_HDR_X_FORWARDED_PROTO),
+             x->scheme_https ? DM_LIT("https") : DM_LIT("http"));
+    add_line(b, dm_header_name(DM_HDR_X_FORWARDED_HOST), x->head.host);
+    add_line(b, dm_header_name(DM_HDR_X_REQUEST_ID), x->request_id);
+}
+
+static dm_view build_head(struct dm_exchange *x, bool remote)
 {
     enum { HEAD_MAX = 1 << 20 }; /* a head the listener took, its largest limit four times over */
-    char text[DM_ADDRESS_TEXT];
     struct dm_buf b;
     dm_buf_init(&b, HEAD_MAX);
     dm_buf_add(&b, x->head.method);
@@ -80,12 +113,12 @@ static dm_view build_head(struct dm_exchange *x)
     dm_buf_add(&b, DM_LIT(" HTTP/1.1\r\n"));
     add_line(&b, DM_LIT("Host"), x->head.host);
     for (size_t i = 0; i < x->head.fields.count; i++)
-        if (passes_up(x, &x->head.fields.items[i]))
+        if (passes_up(x, &x->head.fields.items[i], remote))
             add_line(&b, x->head.fields.items[i].name, x->head.fields.items[i].value);
-    add_line(&b, dm_header_name(DM_HDR_X_DOORMAN_PEER), peer_text(x, text));
-    add_line(&b, dm_header_name(DM_HDR_X_DOORMAN_SCHEME),
-             x->scheme_https ? DM_LIT("https") : DM_LIT("http"));
-    add_line(&b, dm_header_name(DM_HDR_X_DOORMAN_INTERNAL_REQUEST_ID), x->request_id);
+    if (remote)
+        add_forwarded(x, &b);
+    else
+        add_internal(x, &b);
     dm_view head = dm_buf_ok(&b) ? dm_arena_copy(x->arena, dm_buf_view(&b)) : DM_VIEW_NONE;
     dm_buf_done(&b);
     return head;
@@ -158,7 +191,7 @@ static void on_head(struct dm_http_call *c, void *ctx, const struct dm_http_answ
     (void)c;
     struct passage *p = ctx;
     struct dm_fields fields = {0};
-    if (dm_fields_get_name(h->fields, DM_LIT(DM_ADMIN_HANDLED)).ptr == NULL) {
+    if (!p->remote && dm_fields_get_name(h->fields, DM_LIT(DM_ADMIN_HANDLED)).ptr == NULL) {
         DM_LOG(DM_LOG_ERROR, p->x->request_id, "admin server refused a request",
                DM_FI("status", h->status));
         fail(p, ERR_INTERNAL, DM_LIT("admin"));
@@ -231,9 +264,16 @@ static const struct dm_exchange_handler from_client = {
 static struct dm_http_ask build_ask(const struct dm_admin_door *d, struct dm_exchange *x,
                                     dm_view head)
 {
-    dm_view path = dm_view_of(d->socket_path);
+    struct dm_http_server server = {0};
+    if (d->origin != NULL) {
+        server = (struct dm_http_server){
+            .key = d->origin->key, .host = d->origin->host, .port = d->origin->port};
+    } else {
+        server.key = dm_view_of(d->socket_path);
+        server.unix_path = server.key;
+    }
     return (struct dm_http_ask){
-        .server = {.key = path, .unix_path = path},
+        .server = server,
         .timeouts = {.connect = d->timeout,
                      .read = d->timeout,
                      .write = d->timeout,
@@ -241,19 +281,20 @@ static struct dm_http_ask build_ask(const struct dm_admin_door *d, struct dm_exc
         .head = head,
         .head_method = dm_view_eq(x->head.method, DM_LIT("HEAD")),
         .body_length = body_length(x),
-        .no_reuse = true,
+        .no_reuse = d->origin == NULL,
     };
 }
 
 void dm_admin_door_serve(struct dm_admin_door *d, struct dm_exchange *x)
 {
     struct passage *p = dm_arena_zalloc(x->arena, sizeof *p);
-    dm_view head = build_head(x);
+    dm_view head = build_head(x, d->origin != NULL);
     if (p == NULL || head.ptr == NULL) {
         dm_exchange_refuse(x, ERR_TOO_MUCH_MEMORY, DM_LIT("memory"));
         return;
     }
     p->x = x;
+    p->remote = d->origin != NULL;
     x->server = p;
     x->handler = &from_client;
     dm_exchange_limit_body(x, body_limit(x));

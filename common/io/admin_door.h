@@ -1,15 +1,22 @@
-/* The passage from the front door to the admin server: proxies an exchange over the Unix socket,
- * byte for byte, adding the internal headers. One connection per request: a kept one would hold a
- * thread of the admin server while it idles. Give it a client of its own, or slow handlers eat the
+/* The passage from the front door to the admin part, byte for byte: over a Unix socket to the admin
+ * server of this process (with the internal headers, one connection per request, since a kept one
+ * would hold a thread there while it idles), or to the front door of doorman-admin
+ * (ADMIN_UPSTREAM_URL, with X-Forwarded-*). Give it a client of its own, or slow handlers eat the
  * upstreams' share of the pool. Loop thread only. */
 #pragma once
 
 #include "io/exchange.h"
 #include "io/http_client.h"
 
+struct dm_admin_origin { /* another process; borrowed */
+    dm_view host, key;   /* key: "host:port" */
+    uint16_t port;
+};
+
 struct dm_admin_door {
     struct dm_http_client *client;
-    const char *socket_path;
+    const char *socket_path;              /* NULL: `origin` */
+    const struct dm_admin_origin *origin; /* NULL: the socket */
     dm_time timeout; /* an admin handler's time, from the last byte of the request */
 };
 

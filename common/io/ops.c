@@ -53,9 +53,16 @@ static bool stuck(struct dm_ops *ops)
     return false;
 }
 
-static bool is_ready(struct dm_ops *ops)
+static enum dm_ops_health health_of(struct dm_ops *ops)
 {
-    return atomic_load(&ops->ready) && !atomic_load(&ops->draining);
+    if (ops->health != NULL)
+        return ops->health(ops->ctx);
+    return atomic_load(&ops->degraded) ? DM_OPS_DEGRADED : DM_OPS_GOOD;
+}
+
+bool dm_ops_ready(struct dm_ops *ops)
+{
+    return atomic_load(&ops->ready) && !atomic_load(&ops->draining) && health_of(ops) != DM_OPS_BAD;
 }
 
 static const char *not_ready_word(struct dm_ops *ops)
@@ -63,9 +70,9 @@ static const char *not_ready_word(struct dm_ops *ops)
     return atomic_load(&ops->draining) ? "draining" : "degraded";
 }
 
-static const char *state_of(const char *(*ask)(void))
+static const char *state_of(struct dm_ops *ops, const char *(*ask)(void *ctx))
 {
-    return ask == NULL ? "memory" : ask();
+    return ask == NULL ? "memory" : ask(ops->ctx);
 }
 
 static void probe_liveness(struct dm_ops *ops, struct page *p)
@@ -82,20 +89,18 @@ static void probe_healthz(struct dm_ops *ops, struct page *p)
 
 static void probe_readiness(struct dm_ops *ops, struct page *p)
 {
-    bool ready = is_ready(ops);
-    const char *word = !ready                        ? not_ready_word(ops)
-                       : atomic_load(&ops->degraded) ? "degraded"
-                                                     : "ready";
+    bool ready = dm_ops_ready(ops);
+    const char *word = !ready                              ? not_ready_word(ops)
+                       : health_of(ops) == DM_OPS_DEGRADED ? "degraded"
+                                                           : "ready";
     set_page(p, ready ? 200 : 503, "{\"status\":\"%s\",\"mongodb\":\"%s\",\"redis\":\"%s\"}", word,
-             state_of(ops->mongodb), state_of(ops->redis));
+             state_of(ops, ops->mongodb), state_of(ops, ops->redis));
 }
 
 static void probe_readyz(struct dm_ops *ops, struct page *p)
 {
-    if (!is_ready(ops))
+    if (!dm_ops_ready(ops))
         set_page(p, 503, "{\"ok\":false,\"status\":\"%s\"}", not_ready_word(ops));
-    else if (ops->role == DM_ROLE_ADMIN) /* it holds no policy of its own */
-        set_page(p, 200, "{\"ok\":true}");
     else
         set_page(p, 200, "{\"ok\":true,\"generation\":%" PRIu64 "}",
                  (uint64_t)atomic_load(&ops->generation));
@@ -103,7 +108,7 @@ static void probe_readyz(struct dm_ops *ops, struct page *p)
 
 static void probe_health(struct dm_ops *ops, struct page *p)
 {
-    bool ready = is_ready(ops);
+    bool ready = dm_ops_ready(ops);
     set_page(p, ready ? 200 : 503, "{\"status\":\"%s\"}", ready ? "ok" : "degraded");
 }
 
@@ -155,8 +160,7 @@ static void reply(struct dm_exchange *x, int status, dm_view type, dm_view body)
          .id = DM_HDR_X_DOORMAN_REASON},
     };
     const size_t all = DM_COUNT_OF(lines);
-    struct dm_fields fields = {
-        .items = lines, .count = status == 405 ? all : all - 2, .size = all};
+    struct dm_fields fields = {.items = lines, .count = status == 405 ? all : all - 2, .size = all};
     struct dm_answer a = {.status = status, .fields = &fields};
     dm_exchange_reply(x, &a, body);
 }

@@ -15,15 +15,19 @@ import sys
 import tree
 
 ORDER = ["base", "codec", "crypto", "model", "io", "store"]
-# What each layer may include besides itself. gateway and admin never see each other; standalone and
-# what tests both are the programs on the far right.
+# What each layer may include besides itself. gateway and admin never see each other. The
+# programs stand on the far right, a room each: what all share sees neither side.
 LEFT = {layer: ORDER[: i + 1] for i, layer in enumerate(ORDER)}
 # Backends of the stores: to the right of store, linked by the programs that use them.
 BACKENDS = {"common/store/redis/": "store_redis", "common/store/mongo/": "store_mongo"}
 LEFT.update({backend: ORDER + [backend] for backend in BACKENDS.values()})
 LEFT["gateway"] = ORDER + ["store_redis", "gateway"]
 LEFT["admin"] = ORDER + ["store_redis", "store_mongo", "admin"]
-LEFT["standalone"] = ORDER + ["gateway", "admin", "standalone"]
+LEFT["programs/process"] = ORDER + ["programs/process"]
+LEFT["programs/gateway"] = LEFT["gateway"] + ["programs/process", "programs/gateway"]
+LEFT["programs/admin"] = LEFT["admin"] + ["programs/process", "programs/admin"]
+LEFT["programs/doorman"] = [*ORDER, "gateway", "admin", "programs/process", "programs/gateway",
+                            "programs/admin", "programs/doorman"]
 
 # Third-party headers and the only product files that may include them. A library is one wrapper's
 # business; a room is named where the library is that room's whole subject.
@@ -39,6 +43,7 @@ WRAPPERS = {
     "llhttp.h": ["common/io/http1_parser.c", "common/io/http_response.c"],
     "ares.h": ["common/io/resolver.c"],
     "hiredis/*": ["common/store/redis/redis_reader.c"],
+    "mongoc/*": ["common/store/mongo/*"],
     "microhttpd.h": ["common/io/admin_server*.c"],
     "cmocka.h": ["tests/unit/*", "tests/served/*"],
     "sanitizer/*": ["common/base/*.c"],
@@ -66,8 +71,11 @@ def layer_of(path, text):
             return backend
     if parts[0] == "common" and len(parts) > 2 and parts[1] in ORDER:
         return parts[1]
-    if parts[0] in ("gateway", "admin", "standalone"):
+    if parts[0] in ("gateway", "admin"):
         return parts[0]
+    if parts[0] == "programs" and len(parts) > 2:
+        room = "/".join(parts[:2])
+        return room if room in LEFT else None
     if parts[:2] in (["tests", "unit"], ["tests", "served"]) and len(parts) > 3:
         return parts[2] if parts[2] in LEFT else None
     if parts[:2] == ["tests", "fuzz"]:

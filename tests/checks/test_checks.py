@@ -16,7 +16,7 @@ GOOD = {
     "gateway/pipeline.h": TOP + '#include "codec/json.h"\n',
     "gateway/steps/admit.c": '#include "gateway/pipeline.h"\n',
     "admin/router.h": TOP,
-    "standalone/main.c": '#include "admin/router.h"\n#include "gateway/pipeline.h"\n'
+    "programs/doorman/main.c": '#include "admin/router.h"\n#include "gateway/pipeline.h"\n'
                          "int main(void)\n{\n    exit(0);\n}\n",
     "tests/unit/codec/json_test.c": '#include "codec/json.h"\n#include <cmocka.h>\n',
     "tests/fuzz/fuzz_json.c": '/* layer: codec */\n#include "codec/json.h"\n',

@@ -6,7 +6,7 @@ import sys
 
 # Made by tools or by running the product; nothing in them is ours to judge.
 SKIPPED_DIRS = {".git", "build", "generated", "logs", "__pycache__", ".pytest_cache", ".ruff_cache"}
-C_PARTS = ("common", "gateway", "admin", "standalone", "tests")
+C_PARTS = ("common", "gateway", "admin", "programs", "tests")
 
 
 def files(root):

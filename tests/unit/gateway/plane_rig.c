@@ -376,7 +376,7 @@ void plane_rig_init(struct plane_rig *r, uint16_t port)
     publish_demo(r);
 }
 
-/* In the order in which the program ends (standalone/run.c). */
+/* In the order in which the program ends (programs/doorman/main.c). */
 void plane_rig_done(struct plane_rig *r)
 {
     gw_plane_stop(r->plane);

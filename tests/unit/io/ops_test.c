@@ -124,8 +124,9 @@ static void a_stuck_loop_is_dead(void **state)
     expect(ask("/healthz"), 200, "{\"ok\":true}");
 }
 
-static const char *disconnected(void)
+static const char *disconnected(void *ctx)
 {
+    (void)ctx;
     return "disconnected";
 }
 
@@ -144,8 +145,6 @@ static void readiness_follows_its_state(void **state)
     expect(ask("/platform/monitor/readiness"), 200, body);
     expect(ask("/readyz"), 200, "{\"ok\":true,\"generation\":7}");
     expect(ask("/health"), 200, "{\"status\":\"ok\"}");
-    ops.role = DM_ROLE_ADMIN;
-    expect(ask("/readyz"), 200, "{\"ok\":true}");
     atomic_store(&ops.draining, true);
     snprintf(body, sizeof body, ready, "draining");
     expect(ask("/platform/monitor/readiness"), 503, body);
@@ -161,6 +160,33 @@ static void an_outage_that_leaves_verdicts_right_is_degraded_and_ready(void **st
     expect(ask("/platform/monitor/readiness"), 200,
            "{\"status\":\"degraded\",\"mongodb\":\"memory\",\"redis\":\"disconnected\"}");
     expect(ask("/health"), 200, "{\"status\":\"ok\"}");
+}
+
+static enum dm_ops_health health_told;
+
+static enum dm_ops_health told(void *ctx)
+{
+    (void)ctx;
+    return health_told;
+}
+
+static void a_program_that_cannot_do_its_work_is_not_ready(void **state)
+{
+    (void)state;
+    ops.redis = disconnected;
+    ops.health = told;
+    health_told = DM_OPS_GOOD;
+    expect(ask("/health"), 503, "{\"status\":\"degraded\"}"); /* it has not started yet */
+    atomic_store(&ops.ready, true);
+    expect(ask("/health"), 200, "{\"status\":\"ok\"}");
+    health_told = DM_OPS_DEGRADED;
+    expect(ask("/platform/monitor/readiness"), 200,
+           "{\"status\":\"degraded\",\"mongodb\":\"memory\",\"redis\":\"disconnected\"}");
+    health_told = DM_OPS_BAD;
+    expect(ask("/platform/monitor/readiness"), 503,
+           "{\"status\":\"degraded\",\"mongodb\":\"memory\",\"redis\":\"disconnected\"}");
+    expect(ask("/readyz"), 503, "{\"ok\":false,\"status\":\"degraded\"}");
+    expect(ask("/healthz"), 200, "{\"ok\":true}");
 }
 
 static void the_gateways_own_health_is_online(void **state)
@@ -307,6 +333,7 @@ int main(void)
         T(a_stuck_loop_is_dead),
         T(readiness_follows_its_state),
         T(an_outage_that_leaves_verdicts_right_is_degraded_and_ready),
+        T(a_program_that_cannot_do_its_work_is_not_ready),
         T(the_gateways_own_health_is_online),
         T(probes_have_head_and_get_only),
         T(only_its_own_paths_are_answered),

@@ -1,19 +1,19 @@
 /* The memory dump of the process: restored before anything is seeded, written on SIGUSR1 and at the
  * end. */
 #include "base/log.h"
-#include "standalone/doorman.h"
+#include "programs/doorman/doorman.h"
 
 enum { NAME_CAP = 4096 };
 
 static struct dm_dump_config config_of(const struct doorman *d)
 {
-    return (struct dm_dump_config){.path = d->dump_path,
-                                   .key = &d->settings->mem_encryption_key,
-                                   .keep = (size_t)d->settings->mem_dump_keep,
-                                   .format = d->settings->mem_dump_format == DM_MEM_DUMP_FORMAT_DMP1
-                                                 ? DM_DUMP_DMP1
-                                                 : DM_DUMP_FERNET,
-                                   .clock = &dm_clock_system};
+    return (struct dm_dump_config){
+        .path = d->dump_path,
+        .key = &d->process.settings->mem_encryption_key,
+        .keep = (size_t)d->process.settings->mem_dump_keep,
+        .format = d->process.settings->mem_dump_format == DM_MEM_DUMP_FORMAT_DMP1 ? DM_DUMP_DMP1
+                                                                                  : DM_DUMP_FERNET,
+        .clock = &dm_clock_system};
 }
 
 static bool import(struct doorman *d, const struct dm_json *data, dm_view file, dm_view created_at)
@@ -53,7 +53,7 @@ bool doorman_restore(struct doorman *d)
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Memory mode: no dump, fresh start");
     } else {
         DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "memory.restore.failed", DM_FC("reason", err.text));
-        good = d->settings->mem_dump_ignore_errors;
+        good = d->process.settings->mem_dump_ignore_errors;
     }
     dm_buf_done(&file);
     dm_buf_done(&created_at);
@@ -62,13 +62,14 @@ bool doorman_restore(struct doorman *d)
 
 static struct dm_metric *result_metric(struct doorman *d, bool good)
 {
-    return dm_metric_get(d->metrics, DM_COUNTER, "doorman_memory_dump_total",
+    return dm_metric_get(d->process.metrics, DM_COUNTER, "doorman_memory_dump_total",
                          good ? "result=\"success\"" : "result=\"failure\"", "Memory dumps written",
                          NULL, 0);
 }
 
-void doorman_dump(struct doorman *d)
+void doorman_dump(struct process *p)
 {
+    struct doorman *d = doorman_of(p);
     struct dm_dump_config c = config_of(d);
     DM_DEFER(dm_json_freep) struct dm_json *data = NULL;
     struct dm_buf file;
@@ -81,7 +82,7 @@ void doorman_dump(struct doorman *d)
         return;
     }
     dm_buf_init(&file, NAME_CAP);
-    data = adm_app_export(d->app);
+    data = adm_app_export(d->admin.app);
     good = dm_dump_write(&c, data, &file, &err) == DM_OK;
     dm_metric_add(result_metric(d, good), 0, 1);
     if (good)

@@ -1,0 +1,12 @@
+/* What every program can be told to do, besides `run`; each gives the exit code of the process. */
+#pragma once
+
+#include "programs/process/program.h"
+
+int command_check_config(const struct program *program, struct process *p, const struct options *o);
+int command_print_settings(const struct program *program, const struct options *o);
+int command_healthcheck(const struct program *program, struct process *p, const struct options *o);
+int command_version(const struct program *program, struct process *p, const struct options *o);
+
+/* Loads, prints warnings and faults to stderr. NULL: there were faults (exit 78). */
+struct dm_settings *load_settings(const struct program *program, const struct options *o);

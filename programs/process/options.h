@@ -1,0 +1,35 @@
+/* The command line, alike for all programs. */
+#pragma once
+
+#include <stdbool.h>
+
+struct options {
+    const char *command;     /* "run" when none was given */
+    const char *config_file; /* --config FILE */
+    const char *env;         /* --env NAME, check-config only */
+    bool print_settings, json, help;
+};
+
+/* False: a sentence about the fault is on stderr, exit 64 (EX_USAGE). */
+bool options_parse(const char *program, int argc, char **argv, struct options *ret);
+
+/* The part of --help that all programs share. */
+#define OPTIONS_HELP                                                                               \
+    "  run            serve in the foreground (default)\n"                                         \
+    "  check-config   load and check the settings, print every fault, exit 0 or 78\n"              \
+    "  healthcheck    ask the local liveness probe, exit 0 or 1\n"                                 \
+    "  version        print the version\n"
+#define OPTIONS_HELP_FLAGS                                                                         \
+    "\n"                                                                                           \
+    "  --config FILE      settings file (YAML or JSON); default: DOORMAN_CONFIG_FILE,\n"           \
+    "                     else /etc/doorman/config/doorman.yaml where it exists\n"                 \
+    "  --env NAME         check-config: check as if ENV were NAME (production)\n"                  \
+    "  --print-settings   print every setting with its value and origin, and exit\n"               \
+    "  --json             with --print-settings: as JSON\n"                                        \
+    "  --help             this text\n"                                                             \
+    "\n"                                                                                           \
+    "Settings come from the environment, the file, or defaults, in this order; "                   \
+    "docs/settings.md\nlists them. "
+#define OPTIONS_HELP_EXIT                                                                          \
+    "exit:    0 clean    64 usage    69 port or store not to be had    70 internal    78 "         \
+    "configuration\n"
