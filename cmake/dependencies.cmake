@@ -19,6 +19,7 @@ dm_library(sodium libsodium)
 dm_library(cares libcares)
 dm_library(microhttpd "libmicrohttpd>=0.9.75")
 dm_library(zlib zlib)
+dm_library(mongoc "libmongoc-1.0>=1.23")
 dm_library(hiredis "hiredis>=0.14")
 
 find_path(LLHTTP_INCLUDE llhttp.h

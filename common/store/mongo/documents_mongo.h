@@ -1,8 +1,8 @@
 /* store/documents over a server of MongoDB's wire protocol, and what only a server needs: opening,
  * schema and migrations, expiry. For doorman-admin; the sidecar does not link this library.
  * Blocking, any thread: start-up, the admin's handler threads, offload jobs. While the server does
- * not answer, one call at a time waits for it (bounded by the timeouts below) and every other one is
- * refused at once; each with DM_UNAVAILABLE and ERR_STORE_DOCUMENTS_AWAY (503 STORE002). */
+ * not answer, one call at a time waits for it (bounded by the timeouts below) and every other one
+ * is refused at once; each with DM_UNAVAILABLE and ERR_STORE_DOCUMENTS_AWAY (503 STORE002). */
 #pragma once
 
 #include "model/settings.h"
@@ -28,8 +28,8 @@ struct dm_documents_schema {
     size_t n_expiries;
 };
 
-struct dm_mongo_config { /* texts are copied by open, the schema is borrowed */
-    dm_view uri;         /* secret; wins over the parts below; empty: the parts */
+struct dm_mongo_config {  /* texts are copied by open, the schema is borrowed */
+    dm_view uri;          /* secret; wins over the parts below; empty: the parts */
     const dm_view *hosts; /* host or host:port */
     size_t n_hosts;
     dm_view replica_set, user, password; /* empty: none */
@@ -54,9 +54,10 @@ enum dm_code dm_documents_mongo_open(const struct dm_mongo_config *c, struct dm_
 
 enum { DM_DOCUMENTS_SCHEMA_VERSION = 1 }; /* of this program; raised by every new migration step */
 
-/* Looks only. DM_OK: *ret_version (may be NULL) is what the database has, 0: nothing yet; lower than
- * DM_DOCUMENTS_SCHEMA_VERSION means that dm_documents_mongo_migrate() must run first. DM_INVALID:
- * the database is newer than this program, which must not start; err has the sentence. */
+/* Looks only. DM_OK: *ret_version (may be NULL) is what the database has, 0: nothing yet; lower
+ * than DM_DOCUMENTS_SCHEMA_VERSION means that dm_documents_mongo_migrate() must run first.
+ * DM_INVALID: the database is newer than this program, which must not start; err has the sentence.
+ */
 enum dm_code dm_documents_mongo_check(struct dm_documents *d, int64_t *ret_version,
                                       struct dm_error *err) DM_MUST_USE;
 /* Brings indexes and documents to the schema of this program. Idempotent; safe to be killed and run
@@ -68,9 +69,9 @@ enum dm_code dm_documents_mongo_migrate(struct dm_documents *d, struct dm_error 
 enum dm_code dm_documents_mongo_sweep(struct dm_documents *d, int64_t now, uint64_t *ret_deleted,
                                       struct dm_error *err) DM_MUST_USE;
 
-struct dm_mongo_stats { /* for gauges; any thread, never blocks */
-    bool up;            /* the last call reached the server */
+struct dm_mongo_stats {                /* for gauges; any thread, never blocks */
+    bool up;                           /* the last call reached the server */
     uint64_t calls, failures, refused; /* refused: at once, because another call was waiting */
-    uint64_t active; /* clients in use, agentidp_db_pool_active_connections */
+    uint64_t active;                   /* clients in use, agentidp_db_pool_active_connections */
 };
 void dm_documents_mongo_stats(const struct dm_documents *d, struct dm_mongo_stats *ret);
