@@ -37,6 +37,7 @@ WRAPPERS = {
     "cjson/*": ["common/codec/json.c"],
     "yaml.h": ["common/codec/yaml.c"],
     "pcre2.h": ["common/codec/regex.c"],
+    "zlib.h": ["common/codec/deflate.c"],
     "openssl/*": ["common/crypto/*.c"],
     "sodium.h": ["common/crypto/password.c"],
     "crypt.h": ["common/crypto/password.c"],
