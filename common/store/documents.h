@@ -75,9 +75,15 @@ enum dm_code dm_documents_update(struct dm_documents *d, const char *collection,
 #define DM_WHERE(f, v)                                                                             \
     ((struct dm_filter){.field = (f), .op = DM_FILTER_EQ, .kind = DM_JSON_STRING, .str = (v)})
 
-/* In process. Documents are kept as compact JSON text, so 10,000 endpoints cost about 3 MB. */
+/* In process. Documents are kept as packed JSON text, so 10,000 endpoints cost about 2 MB. */
 struct dm_documents *dm_documents_memory_new(const struct dm_documents_unique *uniques, size_t n);
-/* All collections as one object {collection: [documents]}, and back (into an empty store). */
+/* All collections as one object {collection: [documents]}. */
 struct dm_json *dm_documents_memory_export(struct dm_documents *d);
-enum dm_code dm_documents_memory_import(struct dm_documents *d, const struct dm_json *data,
-                                        struct dm_error *err) DM_MUST_USE;
+/* Gives the next document (the taker's, with the collection's name borrowed until the next call);
+ * *ret_doc NULL: a collection begins, perhaps an empty one. False: that was all. */
+typedef bool (*dm_documents_source_fn)(void *ctx, dm_view *ret_collection,
+                                       struct dm_json **ret_doc);
+/* Into an empty store, all or nothing; one document is in memory twice, not all of them. `next` is
+ * called with the store locked. */
+enum dm_code dm_documents_memory_import(struct dm_documents *d, dm_documents_source_fn next,
+                                        void *ctx, struct dm_error *err) DM_MUST_USE;

@@ -10,13 +10,15 @@
 #include "store/documents_backend.h"
 #include "store/documents_nulls.h"
 #include "store/documents_text.h"
+#include "store/packed.h"
 
 #include "base/poison.h"
 
 enum {
     DOCUMENT_CAP = 16 * 1024 * 1024, /* the limit of MongoDB too */
     COLLECTION_CAP = 1000 * 1000,    /* memory mode is for a laptop: more is a mistake, not a use */
-    UNIQUES_MAX = 8                  /* of one collection */
+    UNIQUES_MAX = 8,                 /* of one collection */
+    SCRATCH_KEEP = 64 * 1024 /* a larger document was an exception: its room is given back */
 };
 
 /* Immutable, counted: a list leaves the lock with references and parses outside it. */
@@ -26,11 +28,12 @@ struct doc {
     uint32_t len;
     uint64_t version;
     const struct dm_json *nulls; /* names, owned by the store; NULL: none */
-    char text[];
+    char packed[];               /* the text without them */
 };
 
 struct collection {
     struct dm_link docs;
+    struct dm_buf *scratch; /* the store's */
     size_t count, n_uniques;
     const struct dm_documents_unique *uniques[UNIQUES_MAX];
     struct dm_index keys[UNIQUES_MAX];
@@ -40,6 +43,7 @@ struct memory {
     struct dm_documents base;
     pthread_mutex_t lock;
     struct dm_map *collections;
+    struct dm_buf scratch; /* text of the document being looked at; guarded by the lock */
     uint64_t versions; /* of the whole store, so a key deleted and made anew does not repeat one */
     size_t n_uniques;
     struct dm_documents_unique *uniques;
@@ -51,9 +55,21 @@ static struct memory *memory_of(struct dm_documents *d)
     return DM_CONTAINER_OF(d, struct memory, base);
 }
 
-static dm_view text_of(const struct doc *doc)
+static dm_view packed_of(const struct doc *doc)
 {
-    return dm_view_make(doc->text, doc->len);
+    return dm_view_make(doc->packed, doc->len);
+}
+
+/* Until the next call; under the lock. */
+static dm_view text_of(const struct collection *c, const struct doc *doc)
+{
+    if (dm_buf_view(c->scratch).len > SCRATCH_KEEP) {
+        dm_buf_done(c->scratch);
+        dm_buf_init(c->scratch, DOCUMENT_CAP);
+    }
+    dm_buf_clear(c->scratch);
+    dm_unpack(packed_of(doc), c->scratch);
+    return dm_buf_view(c->scratch);
 }
 
 static void doc_unref(struct doc *doc)
@@ -68,38 +84,61 @@ static struct doc *doc_ref(struct doc *doc)
     return doc;
 }
 
-/* Checked here, so that reading it again cannot fail. */
-static enum dm_code doc_build(struct memory *m, const struct dm_json *json, struct doc **ret,
-                              struct dm_error *err)
+static struct doc *doc_new(dm_view text, const struct dm_json *nulls)
 {
+    struct dm_buf packed;
+    dm_buf_init(&packed, (size_t)2 * DOCUMENT_CAP); /* no text gets longer by more */
+    dm_pack(text, &packed);
+    DM_ASSERT(dm_buf_ok(&packed));
+    dm_view v = dm_buf_view(&packed);
+    struct doc *doc = dm_mem_alloc(offsetof(struct doc, packed) + v.len);
+    dm_list_init(&doc->link);
+    atomic_init(&doc->refs, 1);
+    doc->len = (uint32_t)v.len;
+    doc->nulls = nulls;
+    memcpy(doc->packed, v.ptr, v.len);
+    dm_buf_done(&packed);
+    return doc;
+}
+
+/* A document on its way in, with its text for the keys. */
+struct fresh {
+    struct doc *doc; /* NULL: taken over, or none */
     struct dm_buf text;
-    dm_buf_init(&text, DOCUMENT_CAP);
-    const struct dm_json *nulls = dm_nulls_split(m->nulls, json, &text);
-    enum dm_code rc = DM_OK;
-    if (!dm_buf_ok(&text))
-        rc = DM_FAIL(err, DM_LIMIT, ERR_NONE, "could not store document: larger than %d bytes",
-                     DOCUMENT_CAP);
+};
+
+/* Checked here, so that reading it again cannot fail. */
+static enum dm_code fresh_build(struct fresh *f, struct memory *m, const struct dm_json *json,
+                                struct dm_error *err)
+{
+    f->doc = NULL;
+    dm_buf_init(&f->text, DOCUMENT_CAP);
+    const struct dm_json *nulls = dm_nulls_split(m->nulls, json, &f->text);
+    if (!dm_buf_ok(&f->text))
+        return DM_FAIL(err, DM_LIMIT, ERR_NONE, "could not store document: larger than %d bytes",
+                       DOCUMENT_CAP);
+    enum dm_code rc = dm_json_check(dm_buf_view(&f->text), NULL, err);
     if (rc == DM_OK)
-        rc = dm_json_check(dm_buf_view(&text), NULL, err);
-    if (rc == DM_OK) {
-        dm_view v = dm_buf_view(&text);
-        struct doc *doc = dm_mem_alloc(sizeof *doc + v.len);
-        dm_list_init(&doc->link);
-        atomic_init(&doc->refs, 1);
-        doc->len = (uint32_t)v.len;
-        doc->nulls = nulls;
-        memcpy(doc->text, v.ptr, v.len);
-        *ret = doc;
-    }
-    dm_buf_done(&text);
+        f->doc = doc_new(dm_buf_view(&f->text), nulls);
     return rc;
+}
+
+static void fresh_done(struct fresh *f)
+{
+    if (f->doc != NULL)
+        doc_unref(f->doc);
+    dm_buf_done(&f->text);
 }
 
 static enum dm_code doc_parse(const struct doc *doc, struct dm_json **ret, struct dm_error *err)
 {
-    enum dm_code rc = dm_json_parse(text_of(doc), NULL, ret, err);
+    struct dm_buf text;
+    dm_buf_init(&text, DOCUMENT_CAP);
+    dm_unpack(packed_of(doc), &text);
+    enum dm_code rc = dm_json_parse(dm_buf_view(&text), NULL, ret, err);
     DM_ASSERT(rc == DM_OK);
     dm_nulls_join(doc->nulls, *ret);
+    dm_buf_done(&text);
     return rc;
 }
 
@@ -120,6 +159,7 @@ static struct collection *collection_make(struct memory *m, dm_view name)
         return c;
     c = DM_NEW(struct collection);
     dm_list_init(&c->docs);
+    c->scratch = &m->scratch;
     for (size_t i = 0; i < m->n_uniques; i++) {
         if (!dm_view_eq(name, dm_view_of(m->uniques[i].collection)))
             continue;
@@ -131,6 +171,7 @@ static struct collection *collection_make(struct memory *m, dm_view name)
 }
 
 struct wanted {
+    const struct collection *collection;
     const struct dm_documents_unique *unique;
     const struct dm_text_key *key;
 };
@@ -139,22 +180,23 @@ static bool has_key(const void *item, const void *key)
 {
     const struct wanted *w = key;
     struct dm_text_key own;
-    return dm_text_key_of(text_of(item), w->unique, &own) && dm_text_key_eq(&own, w->key);
+    return dm_text_key_of(text_of(w->collection, item), w->unique, &own) &&
+           dm_text_key_eq(&own, w->key);
 }
 
 static struct doc *by_key(const struct collection *c, size_t unique, const struct dm_text_key *key)
 {
-    const struct wanted w = {c->uniques[unique], key};
+    const struct wanted w = {c, c->uniques[unique], key};
     return dm_index_find(&c->keys[unique], dm_text_key_hash(key), has_key, &w);
 }
 
 /* `but` is the document about to be replaced: its own keys are free for its successor. */
-static enum dm_code keys_free(const struct collection *c, const struct doc *doc,
-                              const struct doc *but, struct dm_error *err)
+static enum dm_code keys_free(const struct collection *c, dm_view text, const struct doc *but,
+                              struct dm_error *err)
 {
     for (size_t i = 0; i < c->n_uniques; i++) {
         struct dm_text_key key;
-        if (!dm_text_key_of(text_of(doc), c->uniques[i], &key))
+        if (!dm_text_key_of(text, c->uniques[i], &key))
             continue;
         const struct doc *other = by_key(c, i, &key);
         if (other != NULL && other != but)
@@ -164,11 +206,11 @@ static enum dm_code keys_free(const struct collection *c, const struct doc *doc,
     return DM_OK;
 }
 
-static void index_doc(struct collection *c, struct doc *doc, bool add)
+static void index_doc(struct collection *c, struct doc *doc, dm_view text, bool add)
 {
     for (size_t i = 0; i < c->n_uniques; i++) {
         struct dm_text_key key;
-        if (!dm_text_key_of(text_of(doc), c->uniques[i], &key))
+        if (!dm_text_key_of(text, c->uniques[i], &key))
             continue;
         if (add)
             dm_index_put(&c->keys[i], dm_text_key_hash(&key), doc);
@@ -182,7 +224,7 @@ static struct doc *next_match(const struct collection *c, const struct dm_text_q
 {
     for (struct dm_link *l = from; l != &c->docs; l = l->next) {
         struct doc *doc = DM_CONTAINER_OF(l, struct doc, link);
-        if (dm_text_matches(q, text_of(doc)))
+        if (dm_text_may_match(q, packed_of(doc)) && dm_text_matches(q, text_of(c, doc)))
             return doc;
     }
     return NULL;
@@ -200,7 +242,7 @@ static struct doc *first_match(const struct collection *c, const struct dm_text_
         if (!dm_text_key_asked(q, c->uniques[i], &key))
             continue;
         struct doc *doc = by_key(c, i, &key);
-        return doc != NULL && dm_text_matches(q, text_of(doc)) ? doc : NULL;
+        return doc != NULL && dm_text_matches(q, text_of(c, doc)) ? doc : NULL;
     }
     *ret_only = false;
     return next_match(c, q, c->docs.next);
@@ -270,15 +312,20 @@ static int sort_cmp(const void *a, const void *b)
 static void sort_found(struct found *f, dm_view field)
 {
     struct sort_item *items = dm_mem_array(f->n, sizeof *items);
+    struct dm_buf text;
+    dm_buf_init(&text, DOCUMENT_CAP);
     for (size_t i = 0; i < f->n; i++) {
         struct dm_buf key;
         dm_view raw;
         dm_buf_init(&key, DOCUMENT_CAP);
         items[i] = (struct sort_item){.doc = f->docs[i], .place = i};
-        if (dm_json_raw_member(text_of(f->docs[i]), field, &raw) && dm_json_raw_string(raw, &key))
+        dm_buf_clear(&text);
+        dm_unpack(packed_of(f->docs[i]), &text);
+        if (dm_json_raw_member(dm_buf_view(&text), field, &raw) && dm_json_raw_string(raw, &key))
             items[i].key = dm_buf_take(&key, &items[i].key_len);
         dm_buf_done(&key);
     }
+    dm_buf_done(&text);
     qsort(items, f->n, sizeof *items, sort_cmp);
     for (size_t i = 0; i < f->n; i++) {
         f->docs[i] = items[i].doc;
@@ -345,20 +392,23 @@ static enum dm_code memory_count(struct dm_documents *d, const char *collection,
     return DM_OK;
 }
 
-static enum dm_code add_locked(struct memory *m, dm_view collection, struct doc *doc,
+/* Takes the document on success. */
+static enum dm_code add_locked(struct memory *m, dm_view collection, struct fresh *f,
                                struct dm_error *err)
 {
+    dm_view text = dm_buf_view(&f->text);
     struct collection *c = collection_make(m, collection);
     if (c->count >= COLLECTION_CAP)
         return DM_FAIL(err, DM_LIMIT, ERR_NONE, "could not store in \"%.*s\": over %d documents",
                        DM_FMT(collection), COLLECTION_CAP);
-    enum dm_code rc = keys_free(c, doc, NULL, err);
+    enum dm_code rc = keys_free(c, text, NULL, err);
     if (rc != DM_OK)
         return rc;
+    struct doc *doc = DM_TAKE(f->doc);
     doc->version = ++m->versions;
     dm_list_add_tail(&c->docs, &doc->link);
     c->count++;
-    index_doc(c, doc, true);
+    index_doc(c, doc, text, true);
     return DM_OK;
 }
 
@@ -366,37 +416,38 @@ static enum dm_code memory_insert(struct dm_documents *d, const char *collection
                                   const struct dm_json *json, struct dm_error *err)
 {
     struct memory *m = memory_of(d);
-    struct doc *doc = NULL;
-    enum dm_code rc = doc_build(memory_of(d), json, &doc, err);
-    if (rc != DM_OK)
-        return rc;
-    (void)pthread_mutex_lock(&m->lock);
-    rc = add_locked(m, dm_view_of(collection), doc, err);
-    (void)pthread_mutex_unlock(&m->lock);
-    if (rc != DM_OK)
-        doc_unref(doc);
+    struct fresh f;
+    enum dm_code rc = fresh_build(&f, m, json, err);
+    if (rc == DM_OK) {
+        (void)pthread_mutex_lock(&m->lock);
+        rc = add_locked(m, dm_view_of(collection), &f, err);
+        (void)pthread_mutex_unlock(&m->lock);
+    }
+    fresh_done(&f);
     return rc;
 }
 
 static enum dm_code replace_locked(struct memory *m, struct collection *c,
-                                   const struct dm_text_query *q, uint64_t version, struct doc *doc,
-                                   struct doc **ret_old, struct dm_error *err)
+                                   const struct dm_text_query *q, uint64_t version, struct fresh *f,
+                                   struct dm_error *err)
 {
+    dm_view text = dm_buf_view(&f->text);
     bool only;
     struct doc *old = first_match(c, q, &only);
     if (old == NULL)
         return DM_FAIL(err, DM_NOT_FOUND, ERR_NONE, "could not replace: no match");
     if (old->version != version)
         return DM_FAIL(err, DM_CONFLICT, ERR_NONE, "could not replace: changed meanwhile");
-    enum dm_code rc = keys_free(c, doc, old, err);
+    enum dm_code rc = keys_free(c, text, old, err);
     if (rc != DM_OK)
         return rc;
-    index_doc(c, old, false);
+    index_doc(c, old, text_of(c, old), false);
+    struct doc *doc = f->doc;
+    f->doc = old; /* goes with it */
     doc->version = ++m->versions;
     dm_list_add_head(&old->link, &doc->link); /* takes its place */
     dm_list_remove(&old->link);
-    index_doc(c, doc, true);
-    *ret_old = old;
+    index_doc(c, doc, text, true);
     return DM_OK;
 }
 
@@ -405,18 +456,18 @@ static enum dm_code memory_replace(struct dm_documents *d, const char *collectio
                                    const struct dm_json *json, struct dm_error *err)
 {
     struct memory *m = memory_of(d);
-    struct doc *doc = NULL, *old = NULL;
+    struct fresh f;
     struct dm_text_query q;
-    enum dm_code rc = doc_build(memory_of(d), json, &doc, err);
-    if (rc != DM_OK)
-        return rc;
-    dm_text_query_init(&q, key, n_key);
-    (void)pthread_mutex_lock(&m->lock);
-    rc = replace_locked(m, dm_map_get(m->collections, dm_view_of(collection)), &q, version, doc,
-                        &old, err);
-    (void)pthread_mutex_unlock(&m->lock);
-    dm_text_query_done(&q);
-    doc_unref(rc == DM_OK ? old : doc);
+    enum dm_code rc = fresh_build(&f, m, json, err);
+    if (rc == DM_OK) {
+        dm_text_query_init(&q, key, n_key);
+        (void)pthread_mutex_lock(&m->lock);
+        rc = replace_locked(m, dm_map_get(m->collections, dm_view_of(collection)), &q, version, &f,
+                            err);
+        (void)pthread_mutex_unlock(&m->lock);
+        dm_text_query_done(&q);
+    }
+    fresh_done(&f);
     return rc;
 }
 
@@ -433,7 +484,7 @@ static enum dm_code memory_remove(struct dm_documents *d, const char *collection
     bool only;
     for (struct doc *doc = first_match(c, &q, &only); doc != NULL; (*ret_deleted)++) {
         struct dm_link *next = doc->link.next;
-        index_doc(c, doc, false);
+        index_doc(c, doc, text_of(c, doc), false);
         dm_list_remove(&doc->link);
         c->count--;
         doc_unref(doc);
@@ -456,6 +507,7 @@ static void memory_free(struct dm_documents *d)
     struct memory *m = memory_of(d);
     dm_map_free(m->collections);
     dm_nulls_free(m->nulls);
+    dm_buf_done(&m->scratch);
     (void)pthread_mutex_destroy(&m->lock);
     dm_mem_free(m->uniques);
     dm_mem_free(m);
@@ -479,6 +531,7 @@ struct dm_documents *dm_documents_memory_new(const struct dm_documents_unique *u
     DM_REQUIRE(pthread_mutex_init(&m->lock, NULL) == 0);
     m->collections = dm_map_new(collection_free);
     m->nulls = dm_nulls_new();
+    dm_buf_init(&m->scratch, DOCUMENT_CAP);
     m->uniques = dm_mem_array(n, sizeof *m->uniques);
     m->n_uniques = n;
     for (size_t i = 0; i < n; i++) {
@@ -514,47 +567,40 @@ struct dm_json *dm_documents_memory_export(struct dm_documents *d)
     return data;
 }
 
-static enum dm_code import_collection(struct memory *m, const struct dm_json *array,
-                                      struct dm_error *err)
+static enum dm_code import_one(struct memory *m, dm_view collection, const struct dm_json *json,
+                               struct dm_error *err)
 {
-    dm_view name = dm_json_name(array);
-    if (!dm_json_is(array, DM_JSON_ARRAY))
-        return DM_FAIL(err, DM_INVALID, ERR_NONE, "could not import \"%.*s\": no list",
-                       DM_FMT(name));
-    (void)collection_make(m, name);
-    for (const struct dm_json *j = dm_json_first(array); j != NULL; j = dm_json_next(j)) {
-        struct doc *doc = NULL;
-        if (!dm_json_is(j, DM_JSON_OBJECT))
-            return DM_FAIL(err, DM_INVALID, ERR_NONE,
-                           "could not import \"%.*s\": an entry is no object", DM_FMT(name));
-        enum dm_code rc = doc_build(m, j, &doc, err);
-        if (rc == DM_OK)
-            rc = add_locked(m, name, doc, err);
-        if (rc != DM_OK && doc != NULL)
-            doc_unref(doc);
-        if (rc != DM_OK)
-            return DM_INVALID;
-    }
-    return DM_OK;
+    struct fresh f;
+    (void)collection_make(m, collection);
+    if (json == NULL)
+        return DM_OK;
+    if (!dm_json_is(json, DM_JSON_OBJECT))
+        return DM_FAIL(err, DM_INVALID, ERR_NONE,
+                       "could not import \"%.*s\": an entry is no object", DM_FMT(collection));
+    enum dm_code rc = fresh_build(&f, m, json, err);
+    if (rc == DM_OK)
+        rc = add_locked(m, collection, &f, err);
+    fresh_done(&f);
+    return rc == DM_OK ? DM_OK : DM_INVALID;
 }
 
-enum dm_code dm_documents_memory_import(struct dm_documents *d, const struct dm_json *data,
-                                        struct dm_error *err)
+enum dm_code dm_documents_memory_import(struct dm_documents *d, dm_documents_source_fn next,
+                                        void *ctx, struct dm_error *err)
 {
     DM_REQUIRE(d->ops == &memory_ops);
     struct memory *m = memory_of(d);
     enum dm_code rc = DM_OK;
-    if (!dm_json_is(data, DM_JSON_OBJECT))
-        return DM_FAIL(err, DM_INVALID, ERR_NONE,
-                       "could not import documents: no object of collections");
+    dm_view collection;
+    struct dm_json *json;
     (void)pthread_mutex_lock(&m->lock);
-    if (dm_map_count(m->collections) != 0)
+    bool was_empty = dm_map_count(m->collections) == 0;
+    if (!was_empty)
         rc = DM_FAIL(err, DM_INVALID, ERR_NONE,
                      "could not import documents: the store is not empty");
-    bool was_empty = rc == DM_OK;
-    for (const struct dm_json *c = dm_json_first(data); rc == DM_OK && c != NULL;
-         c = dm_json_next(c))
-        rc = import_collection(m, c, err);
+    while (rc == DM_OK && next(ctx, &collection, &json)) {
+        rc = import_one(m, collection, json, err);
+        dm_json_free(json);
+    }
     if (rc != DM_OK && was_empty) { /* all or nothing */
         dm_map_free(m->collections);
         m->collections = dm_map_new(collection_free);

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "codec/json_scan.h"
+#include "store/packed.h"
 
 #include "base/poison.h"
 
@@ -31,6 +32,19 @@ static void write_raw(const struct dm_filter *f, struct dm_text_filter *t)
         t->never = true;
 }
 
+static void write_needle(const struct dm_filter *f, struct dm_text_filter *t)
+{
+    struct dm_buf plain;
+    dm_buf_init(&plain, 2 * RAW_CAP);
+    if (f->op == DM_FILTER_EQ) {
+        dm_json_write_str(dm_view_of(f->field), &plain);
+        dm_buf_add_byte(&plain, ':');
+    }
+    dm_buf_add(&plain, dm_buf_view(&t->raw));
+    dm_pack(dm_buf_view(&plain), &t->needle);
+    dm_buf_done(&plain);
+}
+
 static void compile(const struct dm_filter *f, struct dm_text_filter *t)
 {
     *t = (struct dm_text_filter){.filter = f};
@@ -38,14 +52,8 @@ static void compile(const struct dm_filter *f, struct dm_text_filter *t)
     dm_buf_init(&t->needle, 2 * RAW_CAP);
     DM_REQUIRE(f->op != DM_FILTER_HAS || f->kind == DM_JSON_STRING);
     write_raw(f, t);
-    if (t->never)
-        return;
-    if (f->op == DM_FILTER_EQ) {
-        dm_json_write_str(dm_view_of(f->field), &t->needle);
-        dm_buf_add_byte(&t->needle, ':');
-    }
-    if (f->op != DM_FILTER_NE)
-        dm_buf_add(&t->needle, dm_buf_view(&t->raw));
+    if (!t->never && f->op != DM_FILTER_NE)
+        write_needle(f, t);
 }
 
 void dm_text_query_init(struct dm_text_query *q, const struct dm_filter *filters, size_t n)
@@ -83,17 +91,25 @@ static bool array_has(dm_view array, dm_view raw_string)
 
 static bool matches(const struct dm_text_filter *t, dm_view text)
 {
-    dm_view needle = dm_buf_view(&t->needle), member;
+    dm_view member;
     bool negated = t->filter->op == DM_FILTER_NE;
     if (t->never)
         return negated;
-    if (needle.len > 0 && memmem(text.ptr, text.len, needle.ptr, needle.len) == NULL)
-        return false;
     if (!dm_json_raw_member(text, dm_view_of(t->filter->field), &member))
         return negated;
     if (t->filter->op == DM_FILTER_HAS)
         return array_has(member, dm_buf_view(&t->raw));
     return dm_view_eq(member, dm_buf_view(&t->raw)) != negated;
+}
+
+bool dm_text_may_match(const struct dm_text_query *q, dm_view packed)
+{
+    for (size_t i = 0; i < q->n; i++) {
+        dm_view needle = dm_buf_view(&q->filters[i].needle);
+        if (needle.len > 0 && memmem(packed.ptr, packed.len, needle.ptr, needle.len) == NULL)
+            return false;
+    }
+    return true;
 }
 
 bool dm_text_matches(const struct dm_text_query *q, dm_view text)

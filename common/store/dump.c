@@ -3,7 +3,10 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "codec/base64.h"
+#include "codec/json_scan.h"
+#include "codec/json_text.h"
 #include "crypto/aead.h"
 #include "crypto/digest.h"
 #include "crypto/fernet.h"
@@ -182,59 +185,133 @@ static struct dm_json *bytes_as_text(const struct dm_json *j)
     return text;
 }
 
-/* A document as this store keeps it: top-level bytes as text, no _id of another database. */
-static struct dm_json *document(const struct dm_json *j)
+/* As this store keeps it: top-level bytes as text, no _id of another database. */
+static void adapt(struct dm_json *doc)
 {
-    struct dm_json *doc = dm_json_clone(j);
     (void)dm_json_remove(doc, DM_LIT("_id"));
-    for (const struct dm_json *m = dm_json_first(j); m != NULL; m = dm_json_next(m)) {
+    for (struct dm_json *m = dm_json_first(doc), *next; m != NULL; m = next) {
         struct dm_json *text = dm_json_is(m, DM_JSON_OBJECT) ? bytes_as_text(m) : NULL;
+        next = dm_json_next(m);
         if (text != NULL)
             dm_json_set(doc, dm_json_name(m), text);
     }
-    return doc;
 }
 
-static bool take_collection(struct dm_json *to, const struct dm_json *collection)
+/* --- walking the text, so that never more than one document is a tree --- */
+
+enum piece { PIECE_END = 0, PIECE_COLLECTION, PIECE_DOCUMENT, PIECE_ODD };
+
+/* The next piece of {collection: [document, …]}, once its first brace is read. *ret: a raw name, or
+ * the text of a document. */
+static enum piece next_piece(struct dm_json_scan *scan, dm_view text, dm_view *ret)
 {
-    if (!dm_json_is(collection, DM_JSON_ARRAY))
-        return false;
-    struct dm_json *documents = dm_json_new_array();
-    dm_json_set(to, dm_json_name(collection), documents);
-    for (const struct dm_json *j = dm_json_first(collection); j != NULL; j = dm_json_next(j)) {
-        if (!dm_json_is(j, DM_JSON_OBJECT))
-            return false;
-        dm_json_push(documents, document(j));
-    }
-    return true;
+    dm_view raw;
+    enum dm_json_token token = dm_json_scan_next(scan, ret);
+    if (token == DM_JSON_TOKEN_ARRAY_END)
+        token = dm_json_scan_next(scan, ret);
+    if (token == DM_JSON_TOKEN_OBJECT_END)
+        return PIECE_END;
+    if (token == DM_JSON_TOKEN_NAME)
+        return dm_json_scan_next(scan, &raw) == DM_JSON_TOKEN_ARRAY ? PIECE_COLLECTION : PIECE_ODD;
+    if (token != DM_JSON_TOKEN_OBJECT)
+        return PIECE_ODD;
+    size_t from = dm_json_scan_offset(scan) - 1;
+    if (dm_json_scan_skip(scan, token) == DM_JSON_TOKEN_FAULT)
+        return PIECE_ODD;
+    *ret = dm_view_sub(text, from, dm_json_scan_offset(scan) - from);
+    return PIECE_DOCUMENT;
 }
 
-static enum dm_code take_data(const struct dm_json *dump, dm_view file, struct dm_json **ret_data,
-                              struct dm_buf *ret_created_at, struct dm_error *err)
+struct dm_dump {
+    struct dm_buf file, plain, created_at, collection;
+    int64_t version;
+    dm_view data; /* NULL: none */
+    struct dm_json_scan scan;
+    bool scanning;
+};
+
+static void unescape(dm_view raw, struct dm_buf *out)
 {
-    const struct dm_json *data = dm_json_get(dump, DM_LIT("data"));
-    if (dm_json_i64(dm_json_get(dump, DM_LIT("version")), 0) != VERSION)
-        return refuse(err, file, "its version is not 1");
-    if (!dm_json_is(data, DM_JSON_OBJECT))
-        return refuse(err, file, "it holds no data");
-    DM_DEFER(dm_json_freep) struct dm_json *taken = dm_json_new_object();
-    for (const struct dm_json *c = dm_json_first(data); c != NULL; c = dm_json_next(c)) {
-        if (!take_collection(taken, c))
-            return refuse(err, file, "a collection is no list of documents");
-    }
-    dm_buf_clear(ret_created_at);
-    dm_buf_add(ret_created_at, dm_json_str(dm_json_get(dump, DM_LIT("created_at"))));
-    *ret_data = DM_TAKE(taken);
-    return DM_OK;
+    dm_buf_clear(out);
+    char *to = dm_buf_reserve(out, raw.len);
+    if (to != NULL)
+        dm_buf_commit(out, dm_json_unescape(raw, to));
 }
 
-static enum dm_code read_plain(dm_view plain, dm_view file, struct dm_json **ret_data,
-                               struct dm_buf *ret_created_at, struct dm_error *err)
+/* Any value of the outermost object; false where it is no dump's. */
+static bool take_member(struct dm_dump *d, struct dm_json_scan *scan, dm_view name)
 {
-    DM_DEFER(dm_json_freep) struct dm_json *dump = NULL;
-    if (dm_json_parse(plain, &limits, &dump, NULL) != DM_OK)
+    dm_view text = dm_buf_view(&d->plain), raw;
+    bool is_data = dm_json_scan_name_is(scan, name, DM_LIT("data")),
+         is_version = dm_json_scan_name_is(scan, name, DM_LIT("version")),
+         is_time = dm_json_scan_name_is(scan, name, DM_LIT("created_at"));
+    enum dm_json_token token = dm_json_scan_next(scan, &raw);
+    if (token == DM_JSON_TOKEN_STRING && is_time)
+        unescape(raw, &d->created_at);
+    if (token == DM_JSON_TOKEN_NUMBER && is_version &&
+        !dm_parse_i64(raw, INT64_MIN, INT64_MAX, &d->version))
+        d->version = 0;
+    if (token != DM_JSON_TOKEN_OBJECT || !is_data)
+        return dm_json_scan_skip(scan, token) != DM_JSON_TOKEN_FAULT;
+    size_t from = dm_json_scan_offset(scan) - 1;
+    enum piece piece;
+    do
+        piece = next_piece(scan, text, &raw);
+    while (piece == PIECE_COLLECTION || piece == PIECE_DOCUMENT);
+    d->data = dm_view_sub(text, from, dm_json_scan_offset(scan) - from);
+    return piece == PIECE_END;
+}
+
+/* The whole text, so that nothing is taken over of a dump that is spoilt at its end. */
+static enum dm_code check_plain(struct dm_dump *d, struct dm_error *err)
+{
+    struct dm_json_scan scan;
+    dm_view raw;
+    bool odd = false;
+    dm_json_scan_init(&scan, dm_buf_view(&d->plain), &limits);
+    enum dm_json_token token = dm_json_scan_next(&scan, &raw);
+    bool is_object = token == DM_JSON_TOKEN_OBJECT;
+    while (is_object && !odd && (token = dm_json_scan_next(&scan, &raw)) == DM_JSON_TOKEN_NAME)
+        odd = !take_member(d, &scan, raw);
+    while (!odd && token != DM_JSON_TOKEN_END && token != DM_JSON_TOKEN_FAULT)
+        token = dm_json_scan_next(&scan, &raw);
+    bool is_json = dm_json_scan_fault(&scan, NULL) == DM_OK;
+    dm_json_scan_done(&scan);
+    dm_view file = dm_buf_view(&d->file);
+    if (!is_json)
         return refuse(err, file, "its content is no JSON");
-    return take_data(dump, file, ret_data, ret_created_at, err);
+    if (odd)
+        return refuse(err, file, "a collection is no list of documents");
+    if (d->version != VERSION)
+        return refuse(err, file, "its version is not 1");
+    return d->data.ptr != NULL ? DM_OK : refuse(err, file, "it holds no data");
+}
+
+static void rewind_data(struct dm_dump *d)
+{
+    dm_view ignored;
+    dm_json_scan_init(&d->scan, d->data, &limits);
+    d->scanning = true;
+    DM_ASSERT(dm_json_scan_next(&d->scan, &ignored) == DM_JSON_TOKEN_OBJECT);
+}
+
+bool dm_dump_next(void *dump, dm_view *ret_collection, struct dm_json **ret_doc)
+{
+    struct dm_dump *d = dump;
+    dm_view raw;
+    enum piece piece = next_piece(&d->scan, d->data, &raw);
+    DM_ASSERT(piece != PIECE_ODD); /* all of it was looked at when it was opened */
+    *ret_doc = NULL;
+    if (piece == PIECE_END)
+        return false;
+    if (piece == PIECE_COLLECTION) {
+        unescape(raw, &d->collection);
+    } else {
+        DM_ASSERT(dm_json_parse(raw, &limits, ret_doc, NULL) == DM_OK);
+        adapt(*ret_doc);
+    }
+    *ret_collection = dm_buf_view(&d->collection);
+    return true;
 }
 
 static enum dm_code find_and_read(const struct dm_dump_config *c, struct dm_buf *ret_file,
@@ -249,22 +326,52 @@ static enum dm_code find_and_read(const struct dm_dump_config *c, struct dm_buf 
     return rc == DM_OK ? dm_dump_file_read(dm_buf_cstr(ret_file), bytes, err) : rc;
 }
 
-enum dm_code dm_dump_restore(const struct dm_dump_config *c, struct dm_json **ret_data,
-                             struct dm_buf *ret_file, struct dm_buf *ret_created_at,
-                             struct dm_error *err)
+enum dm_code dm_dump_open(const struct dm_dump_config *c, struct dm_dump **ret,
+                          struct dm_error *err)
 {
-    struct dm_buf bytes, plain;
+    struct dm_dump *d = DM_NEW(struct dm_dump);
+    struct dm_buf bytes;
     dm_buf_init(&bytes, (size_t)2 * DUMP_CAP);
-    dm_buf_init(&plain, DUMP_CAP);
-    enum dm_code rc = find_and_read(c, ret_file, &bytes, err);
-    dm_view file = dm_buf_view(ret_file);
+    dm_buf_init(&d->file, DM_DUMP_NAME_MAX);
+    dm_buf_init(&d->plain, DUMP_CAP);
+    dm_buf_init(&d->created_at, DUMP_CAP);
+    dm_buf_init(&d->collection, DUMP_CAP);
+    enum dm_code rc = find_and_read(c, &d->file, &bytes, err);
     if (rc == DM_OK)
-        rc = open_sealed(c, file, dm_buf_view(&bytes), &plain, err);
-    if (rc == DM_OK)
-        rc = read_plain(dm_buf_view(&plain), file, ret_data, ret_created_at, err);
-    wipe(&plain);
+        rc = open_sealed(c, dm_buf_view(&d->file), dm_buf_view(&bytes), &d->plain, err);
     dm_buf_done(&bytes);
-    return rc;
+    if (rc == DM_OK)
+        rc = check_plain(d, err);
+    if (rc != DM_OK) {
+        dm_dump_close(d);
+        return rc;
+    }
+    rewind_data(d);
+    *ret = d;
+    return DM_OK;
+}
+
+dm_view dm_dump_file(const struct dm_dump *d)
+{
+    return dm_buf_view(&d->file);
+}
+
+dm_view dm_dump_created_at(const struct dm_dump *d)
+{
+    return dm_buf_view(&d->created_at);
+}
+
+void dm_dump_close(struct dm_dump *d)
+{
+    if (d == NULL)
+        return;
+    if (d->scanning)
+        dm_json_scan_done(&d->scan);
+    wipe(&d->plain);
+    dm_buf_done(&d->file);
+    dm_buf_done(&d->created_at);
+    dm_buf_done(&d->collection);
+    dm_mem_free(d);
 }
 
 /* "2024-01-15T10:30:00…" to its stamp; other writers add fractions and zones. */
@@ -283,14 +390,14 @@ static bool stamp_of(dm_view created_at, char stamp[DM_STAMP_LEN + 1])
     return true;
 }
 
-enum dm_code dm_dump_settle(const struct dm_dump_config *c, dm_view file, dm_view created_at,
+enum dm_code dm_dump_settle(const struct dm_dump_config *c, const struct dm_dump *d,
                             struct dm_error *err)
 {
     char stamp[DM_STAMP_LEN + 1];
     struct dm_buf name;
-    if (!dm_view_eq(file, dm_view_of(c->path)))
+    if (!dm_view_eq(dm_dump_file(d), dm_view_of(c->path)))
         return DM_OK;
-    if (!stamp_of(created_at, stamp))
+    if (!stamp_of(dm_dump_created_at(d), stamp))
         dm_time_stamp(dm_clock_wall(c->clock), stamp);
     dm_buf_init(&name, DM_DUMP_NAME_MAX);
     dm_dump_name(c->path, stamp, &name);

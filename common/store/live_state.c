@@ -298,8 +298,7 @@ void dm_live_state_clear_counters(struct dm_live_state *s)
 static struct dm_live_item *item_with(const struct dm_live_change *c, dm_view kept)
 {
     size_t names = c->kind.len + c->id.len;
-    struct dm_live_item *i =
-        dm_mem_alloc(offsetof(struct dm_live_item, text) + names + kept.len);
+    struct dm_live_item *i = dm_mem_alloc(offsetof(struct dm_live_item, text) + names + kept.len);
     atomic_init(&i->refs, 1);
     i->kind_len = (uint16_t)c->kind.len;
     i->id_len = (uint16_t)c->id.len;

@@ -16,37 +16,34 @@ static struct dm_dump_config config_of(const struct doorman *d)
         .clock = &dm_clock_system};
 }
 
-static bool import(struct doorman *d, const struct dm_json *data, dm_view file, dm_view created_at)
+static bool import(struct doorman *d, struct dm_dump *dump)
 {
     struct dm_error err;
 
-    if (dm_documents_memory_import(d->documents, data, &err) != DM_OK) {
-        DM_LOG(DM_LOG_CRITICAL, DM_VIEW_NONE, "memory.restore.failed", DM_F("file", file),
-               DM_FC("reason", err.text));
+    if (dm_documents_memory_import(d->documents, dm_dump_next, dump, &err) != DM_OK) {
+        DM_LOG(DM_LOG_CRITICAL, DM_VIEW_NONE, "memory.restore.failed",
+               DM_F("file", dm_dump_file(dump)), DM_FC("reason", err.text));
         return false;
     }
-    DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Memory mode: restored from dump", DM_F("file", file),
-           DM_F("created_at", created_at));
+    DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Memory mode: restored from dump",
+           DM_F("file", dm_dump_file(dump)), DM_F("created_at", dm_dump_created_at(dump)));
     return true;
 }
 
 bool doorman_restore(struct doorman *d)
 {
     struct dm_dump_config c = config_of(d);
-    DM_DEFER(dm_json_freep) struct dm_json *data = NULL;
-    struct dm_buf file, created_at;
+    struct dm_dump *dump = NULL;
     struct dm_error err;
     enum dm_code rc = DM_NOT_FOUND;
     bool good = true;
 
-    dm_buf_init(&file, NAME_CAP);
-    dm_buf_init(&created_at, NAME_CAP);
     if (!dm_secret_empty(c.key))
-        rc = dm_dump_restore(&c, &data, &file, &created_at, &err);
+        rc = dm_dump_open(&c, &dump, &err);
     if (rc == DM_OK) {
-        good = import(d, data, dm_buf_view(&file), dm_buf_view(&created_at));
+        good = import(d, dump);
         /* Only now: a dump that could not be taken over stays where the operator put it. */
-        if (good && dm_dump_settle(&c, dm_buf_view(&file), dm_buf_view(&created_at), &err) != DM_OK)
+        if (good && dm_dump_settle(&c, dump, &err) != DM_OK)
             DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "memory.restore.rename_failed",
                    DM_FC("reason", err.text));
     } else if (rc == DM_NOT_FOUND) {
@@ -55,8 +52,7 @@ bool doorman_restore(struct doorman *d)
         DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "memory.restore.failed", DM_FC("reason", err.text));
         good = d->process.settings->mem_dump_ignore_errors;
     }
-    dm_buf_done(&file);
-    dm_buf_done(&created_at);
+    dm_dump_close(dump);
     return good;
 }
 

@@ -15,6 +15,40 @@ static struct dm_documents *open_memory(void)
 
 static const struct documents_factory memory = {open_memory, dm_documents_free};
 
+/* Documents of {collection: [documents]}, one after the other. */
+struct source {
+    const struct dm_json *collection, *next;
+    bool begun;
+};
+
+static bool next_of(void *ctx, dm_view *ret_collection, struct dm_json **ret_doc)
+{
+    struct source *s = ctx;
+    *ret_doc = NULL;
+    while (s->collection != NULL) {
+        *ret_collection = dm_json_name(s->collection);
+        if (!s->begun) {
+            s->begun = true;
+            s->next = dm_json_first(s->collection);
+            return true;
+        }
+        if (s->next != NULL) {
+            *ret_doc = dm_json_clone(s->next);
+            s->next = dm_json_next(s->next);
+            return true;
+        }
+        s->collection = dm_json_next(s->collection);
+        s->begun = false;
+    }
+    return false;
+}
+
+static enum dm_code import(struct dm_documents *d, const struct dm_json *data)
+{
+    struct source s = {.collection = dm_json_first(data)};
+    return dm_documents_memory_import(d, next_of, &s, NULL);
+}
+
 static void exported_data_comes_back(void **state)
 {
     (void)state;
@@ -24,17 +58,20 @@ static void exported_data_comes_back(void **state)
     assert_int_equal(documents_insert(from, "users", "{\"username\":\"a\",\"email\":\"2\"}"),
                      DM_OK);
     assert_int_equal(documents_insert(from, "settings", "{\"type\":\"x\",\"n\":1}"), DM_OK);
+    assert_int_equal(documents_insert(from, "apis", "{\"api_id\":\"1\"}"), DM_OK);
+    assert_int_equal(
+        dm_documents_delete(from, "apis", &DM_WHERE("api_id", DM_LIT("1")), 1, NULL, NULL), DM_OK);
     DM_DEFER(dm_json_freep) struct dm_json *data = dm_documents_memory_export(from);
     documents_assert_json(
         data,
         "{\"users\":[{\"username\":\"b\",\"email\":\"1\"},{\"username\":\"a\",\"email\":\"2\"}],"
-        "\"settings\":[{\"type\":\"x\",\"n\":1}]}");
-    assert_int_equal(dm_documents_memory_import(to, data, NULL), DM_OK);
+        "\"settings\":[{\"type\":\"x\",\"n\":1}],\"apis\":[]}");
+    assert_int_equal(import(to, data), DM_OK);
     DM_DEFER(dm_json_freep) struct dm_json *again = dm_documents_memory_export(to);
     assert_true(dm_json_equal(data, again));
     assert_int_equal(documents_insert(to, "users", "{\"username\":\"a\",\"email\":\"3\"}"),
                      DM_EXISTS);
-    assert_int_equal(dm_documents_memory_import(to, data, NULL), DM_INVALID); /* not empty */
+    assert_int_equal(import(to, data), DM_INVALID); /* not empty */
     dm_documents_free(from);
     dm_documents_free(to);
 }
@@ -43,15 +80,13 @@ static void faulty_import_is_refused_and_leaves_the_store_empty(void **state)
 {
     (void)state;
     static const char *const faulty[] = {
-        "[]",
-        "{\"users\":{}}",
         "{\"settings\":[{}],\"users\":[3]}",
         "{\"users\":[{\"username\":\"a\"},{\"username\":\"a\"}]}",
     };
     for (size_t i = 0; i < DM_COUNT_OF(faulty); i++) {
         struct dm_documents *d = open_memory();
         DM_DEFER(dm_json_freep) struct dm_json *data = documents_json(faulty[i]);
-        assert_int_equal(dm_documents_memory_import(d, data, NULL), DM_INVALID);
+        assert_int_equal(import(d, data), DM_INVALID);
         DM_DEFER(dm_json_freep) struct dm_json *left = dm_documents_memory_export(d);
         documents_assert_json(left, "{}");
         dm_documents_free(d);
@@ -85,7 +120,7 @@ static void every_write_asks_the_fault_point(void **state)
     }
 }
 
-static void ten_thousand_endpoints_fit_in_four_megabytes(void **state)
+static void ten_thousand_endpoints_fit_in_five_halves_of_a_megabyte(void **state)
 {
     (void)state;
     static const struct dm_documents_unique uniques[] = {
@@ -109,7 +144,7 @@ static void ten_thousand_endpoints_fit_in_four_megabytes(void **state)
     print_message("10,000 endpoints: %zu bytes\n", used);
 #if !defined(__SANITIZE_ADDRESS__) &&                                                              \
     !defined(__SANITIZE_THREAD__) /* their own bookkeeping is not ours */
-    assert_true(used > 0 && used < 4 * 1024 * 1024);
+    assert_true(used > 0 && used < 5 * 512 * 1024);
 #endif
     dm_documents_free(d);
 }
@@ -167,7 +202,7 @@ int main(void)
         cmocka_unit_test(exported_data_comes_back),
         cmocka_unit_test(faulty_import_is_refused_and_leaves_the_store_empty),
         cmocka_unit_test(every_write_asks_the_fault_point),
-        cmocka_unit_test(ten_thousand_endpoints_fit_in_four_megabytes),
+        cmocka_unit_test(ten_thousand_endpoints_fit_in_five_halves_of_a_megabyte),
         cmocka_unit_test(concurrent_updates_are_all_kept),
     };
     int failed = documents_contract_run("documents: memory", &memory);

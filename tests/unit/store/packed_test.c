@@ -26,10 +26,10 @@ static size_t round_trip(dm_view text)
     return len;
 }
 
-static const dm_view endpoint = DM_LIT(
-    "{\"api_name\":\"orders\",\"endpoint_method\":\"GET\",\"api_id\":"
-    "\"6a1f0000-0000-4000-8000-0123456789ab\",\"endpoint_id\":\"ffffffff-ffff-ffff-ffff-"
-    "ffffffffffff\"}");
+static const dm_view endpoint =
+    DM_LIT("{\"api_name\":\"orders\",\"endpoint_method\":\"GET\",\"api_id\":"
+           "\"6a1f0000-0000-4000-8000-0123456789ab\",\"endpoint_id\":\"ffffffff-ffff-ffff-ffff-"
+           "ffffffffffff\"}");
 
 static void record_loses_its_names_and_the_form_of_its_ids(void **state)
 {
@@ -74,14 +74,27 @@ static void bytes_that_are_no_json_come_back(void **state)
     assert_int_equal(round_trip(dm_view_make(all, sizeof all)), sizeof all + 2 * 0x20);
 }
 
-/* Pieces of tokens in any order, also cut in the middle: a fixed generator, so a failure repeats. */
+/* Pieces of tokens in any order, also cut in the middle: a fixed generator, so a failure repeats.
+ */
 static void any_mixture_of_pieces_comes_back(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"\"", "api_id", "\":", "\"api_name\":", "{", "}", ",", "\\",
-                                         "6a1f0000-0000-4000-8000-0123456789ab", "-", "8000",
-                                         "\"6a1f0000-0000-4000-8000-0123456789ab\"", "\1", "\3\1",
-                                         "\2", "null"};
+    static const char *const pieces[] = {"\"",
+                                         "api_id",
+                                         "\":",
+                                         "\"api_name\":",
+                                         "{",
+                                         "}",
+                                         ",",
+                                         "\\",
+                                         "6a1f0000-0000-4000-8000-0123456789ab",
+                                         "-",
+                                         "8000",
+                                         "\"6a1f0000-0000-4000-8000-0123456789ab\"",
+                                         "\1",
+                                         "\3\1",
+                                         "\2",
+                                         "null"};
     uint32_t random = 1;
     for (int round = 0; round < 20000; round++) {
         char text[512];
