@@ -21,6 +21,16 @@ void live_redis_odd(struct live_redis_handle *h, const char *what,
            DM_F("reply", dm_redis_text(reply)));
 }
 
+dm_time live_redis_guess_wall(const struct live_redis_handle *h)
+{
+    return h->skew == 0 ? dm_loop_wall(h->loop) : dm_loop_now(h->loop) + h->skew;
+}
+
+void live_redis_learn_wall(struct live_redis_handle *h, dm_time wall)
+{
+    h->skew = wall - dm_loop_now(h->loop);
+}
+
 struct dm_metric *live_redis_odd_metric(struct dm_metrics *m)
 {
     if (m == NULL)

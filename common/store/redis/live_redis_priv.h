@@ -44,6 +44,9 @@ struct live_redis_handle {
     struct live_bandwidth *bandwidth;
     struct live_credits *credits;
     struct live_policy_side *policy;
+    /* Cluster only: the wall clock of the node that answered last, less this loop's monotonic one. 0:
+     * none has. A guess: the scripts hold it against the time of the node they run on. */
+    dm_time skew;
     dm_time told_odd; /* monotonic: when a reply nobody expects was last logged */
 };
 static inline struct live_redis_handle *live_redis_handle_of(struct dm_live *l)
@@ -78,6 +81,10 @@ void live_redis_odd(struct live_redis_handle *h, const char *what,
                     const struct dm_redis_reply *reply);
 struct dm_metric *live_redis_odd_metric(struct dm_metrics *m); /* NULL gives NULL */
 
+/* The time of the store as far as it is known here, and what a reply said of it. */
+dm_time live_redis_guess_wall(const struct live_redis_handle *h);
+void live_redis_learn_wall(struct live_redis_handle *h, dm_time wall);
+
 /* live_redis_admit.c */
 struct live_admissions *live_admissions_new(struct live_redis_handle *h);
 void live_admissions_free(struct live_admissions *a); /* waits are untied, not answered */
@@ -87,6 +94,8 @@ void live_redis_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_
 /* live_redis_bandwidth.c */
 struct live_bandwidth *live_bandwidth_new(struct live_redis_handle *h);
 void live_bandwidth_free(struct live_bandwidth *b);
+/* Bytes that wait here to be added to that window: an admission counts them as used. */
+int64_t live_bandwidth_unsent(const struct live_bandwidth *b, dm_view subject, int64_t window);
 void live_redis_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window, int64_t bytes);
 
 /* live_redis_credits.c */
