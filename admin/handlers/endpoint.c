@@ -11,6 +11,11 @@ static dm_view text_of(const struct dm_json *doc, const char *name)
     return dm_json_str(dm_json_get(doc, dm_view_of(name)));
 }
 
+static void no_such_endpoint(struct adm_call *c, const char *code)
+{
+    adm_fail(c, 400, code, "Endpoint does not exist for the requested API name, version and URI");
+}
+
 static struct adm_endpoint_key key_of_body(const struct adm_call *c)
 {
     return (struct adm_endpoint_key){text_of(c->body, "endpoint_method"),
@@ -139,8 +144,7 @@ void adm_endpoint_get(struct adm_call *c)
     enum dm_code rc = adm_find_endpoint(c, &k, &endpoint, &err);
 
     if (rc == DM_NOT_FOUND)
-        adm_fail(c, 400, "END004",
-                 "Endpoint does not exist for the requested API name, version and URI");
+        no_such_endpoint(c, "END004");
     else if (rc != DM_OK)
         adm_fail_store(c, &err);
     else
@@ -170,8 +174,7 @@ void adm_endpoint_update(struct adm_call *c)
 
     audit_key(c, &k);
     if (rc == DM_NOT_FOUND) {
-        adm_fail(c, 400, "END008",
-                 "Endpoint does not exist for the requested API name, version and URI");
+        no_such_endpoint(c, "END008");
         return;
     }
     if (rc != DM_OK) {
@@ -193,8 +196,8 @@ void adm_endpoint_update(struct adm_call *c)
         const struct dm_filter key = DM_WHERE("endpoint_id", text_of(stored, "endpoint_id"));
         rc = adm_record_patch(c, &dm_record_endpoint, &key, 1, c->body, NULL, &err);
     }
-    if (rc == DM_NOT_FOUND)
-        adm_fail(c, 400, "END003", "Unable to update endpoint");
+    if (rc == DM_NOT_FOUND) /* deleted meanwhile */
+        no_such_endpoint(c, "END008");
     else if (rc != DM_OK)
         adm_fail_store(c, &err);
     else
@@ -213,15 +216,11 @@ void adm_endpoint_delete(struct adm_call *c)
     if (rc == DM_OK) {
         const struct dm_filter key = DM_WHERE("endpoint_id", text_of(stored, "endpoint_id"));
         rc = adm_record_delete(c, &dm_record_endpoint, &key, 1, &n, &err);
-    } else if (rc == DM_NOT_FOUND) {
-        adm_fail(c, 400, "END004",
-                 "Endpoint does not exist for the requested API name, version and URI");
-        return;
     }
-    if (rc != DM_OK)
+    if (rc != DM_OK && rc != DM_NOT_FOUND)
         adm_fail_store(c, &err);
     else if (n == 0)
-        adm_fail(c, 400, "END009", "Unable to delete endpoint");
+        no_such_endpoint(c, "END004");
     else
         adm_ok_message(c, 200, "Endpoint deleted successfully");
 }

@@ -135,8 +135,8 @@ void adm_role_update(struct adm_call *c)
         adm_fail(c, 400, "ROLE007", "No data to update");
     } else if (!widens(c)) {
         rc = adm_record_patch(c, &dm_record_role, &key, 1, c->body, &stored, &err);
-        if (rc == DM_NOT_FOUND)
-            adm_fail(c, 400, "ROLE006", "Unable to update role");
+        if (rc == DM_NOT_FOUND) /* deleted meanwhile */
+            adm_fail(c, 400, "ROLE004", "Role does not exist");
         else if (rc != DM_OK)
             adm_fail_store(c, &err);
         else

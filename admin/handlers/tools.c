@@ -12,8 +12,9 @@ enum { HEADERS_MAX = 128, VALUE_CAP = 8192 };
 struct check {
     dm_view origin, method;
     dm_view headers[HEADERS_MAX];
+    bool refused[HEADERS_MAX]; /* each asked for alone */
     size_t n_headers;
-    bool with_credentials;
+    bool with_credentials, of_api;
     struct adm_cors_verdict verdict;
     dm_view allow_methods, allow_headers; /* as the live path sends them */
 };
@@ -50,6 +51,13 @@ static void decide_platform(struct adm_call *c, struct check *k)
     struct dm_buf b;
 
     adm_cors_decide(c->settings, &ask, &k->verdict);
+    for (size_t i = 0; i < k->n_headers; i++) {
+        const struct adm_cors_ask one = {k->origin, k->method, &k->headers[i], 1};
+        struct adm_cors_verdict v;
+
+        adm_cors_decide(c->settings, &one, &v);
+        k->refused[i] = !v.headers_allowed;
+    }
     dm_buf_init(&b, VALUE_CAP);
     adm_cors_methods(c->settings, &b);
     k->allow_methods = dm_arena_copy(c->arena, dm_buf_view(&b));
@@ -93,6 +101,9 @@ static bool decide_api(struct adm_call *c, struct check *k, const struct dm_json
                                  dm_json_str(dm_json_get(api, DM_LIT("api_version"))));
     }
     if (compiled != NULL) {
+        k->of_api = true;
+        for (size_t i = 0; i < k->n_headers; i++)
+            k->refused[i] = !dm_policy_cors_headers(&compiled->cors, k->headers[i]);
         k->verdict.origin_allowed = dm_policy_cors_origin(&compiled->cors, k->origin);
         k->verdict.method_allowed = dm_policy_cors_method(&compiled->cors, k->method);
         k->verdict.headers_allowed = dm_policy_cors_headers(&compiled->cors, joined(c, k));
@@ -114,6 +125,25 @@ static struct dm_json *strings(const dm_view *items, size_t n)
     return list;
 }
 
+static bool any_of(const struct dm_strs *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (dm_view_eq(list->items[i], DM_LIT("*")))
+            return true;
+    return false;
+}
+
+/* What `*` comes down to: with credentials in strict mode only the local origins, on any port. */
+static struct dm_json *effective_origins(const struct dm_settings *s)
+{
+    static const dm_view local[] = {DM_LIT("http://localhost"), DM_LIT("https://localhost"),
+                                    DM_LIT("http://127.0.0.1"), DM_LIT("https://127.0.0.1")};
+
+    if (any_of(&s->allowed_origins) && s->cors_strict && s->allow_credentials)
+        return strings(local, DM_COUNT_OF(local));
+    return strings(s->allowed_origins.items, s->allowed_origins.count);
+}
+
 static struct dm_json *config_of(const struct adm_call *c)
 {
     const struct dm_settings *s = c->settings;
@@ -121,8 +151,7 @@ static struct dm_json *config_of(const struct adm_call *c)
 
     dm_json_set(o, DM_LIT("allowed_origins"),
                 strings(s->allowed_origins.items, s->allowed_origins.count));
-    dm_json_set(o, DM_LIT("effective_allowed_origins"),
-                strings(s->allowed_origins.items, s->allowed_origins.count));
+    dm_json_set(o, DM_LIT("effective_allowed_origins"), effective_origins(s));
     dm_json_set_bool(o, DM_LIT("allow_credentials"), s->allow_credentials);
     dm_json_set(o, DM_LIT("allow_methods"),
                 strings(s->allow_methods.items, s->allow_methods.count));
@@ -146,9 +175,14 @@ static struct dm_json *input_of(struct adm_call *c, const struct check *k)
     return o;
 }
 
-static void set_origin(struct dm_json *headers, const struct check *k)
+static bool preflight_passes(const struct check *k)
 {
-    if (k->verdict.origin_allowed)
+    return k->verdict.origin_allowed && k->verdict.method_allowed && k->verdict.headers_allowed;
+}
+
+static void set_origin(struct dm_json *headers, const struct check *k, bool allowed)
+{
+    if (allowed)
         dm_json_set_str(headers, DM_LIT("Access-Control-Allow-Origin"), k->origin);
     else
         dm_json_set(headers, DM_LIT("Access-Control-Allow-Origin"), dm_json_new_null());
@@ -157,17 +191,12 @@ static void set_origin(struct dm_json *headers, const struct check *k)
     dm_json_set_str(headers, DM_LIT("Vary"), DM_LIT("Origin"));
 }
 
-/* One by one through the same function: which of the requested headers would be refused. */
-static struct dm_json *refused_headers(struct adm_call *c, const struct check *k)
+static struct dm_json *refused_headers(const struct check *k)
 {
     struct dm_json *list = dm_json_new_array();
 
     for (size_t i = 0; i < k->n_headers; i++) {
-        const struct adm_cors_ask one = {k->origin, k->method, &k->headers[i], 1};
-        struct adm_cors_verdict v;
-
-        adm_cors_decide(c->settings, &one, &v);
-        if (!v.headers_allowed)
+        if (k->refused[i])
             dm_json_push(list, dm_json_new_str(k->headers[i]));
     }
     return list;
@@ -176,15 +205,17 @@ static struct dm_json *refused_headers(struct adm_call *c, const struct check *k
 static struct dm_json *notes_of(const struct adm_call *c, const struct check *k,
                                 const struct dm_json *refused)
 {
+    const struct dm_settings *s = c->settings;
     struct dm_json *notes = dm_json_new_array();
-    bool any = false;
 
-    for (size_t i = 0; i < c->settings->allowed_origins.count; i++)
-        any = any || dm_view_eq(c->settings->allowed_origins.items[i], DM_LIT("*"));
-    if (any && k->verdict.credentials && !c->settings->cors_strict)
+    if (!k->of_api && any_of(&s->allowed_origins) && k->verdict.credentials && !s->cors_strict)
         dm_json_push(notes, dm_json_new_str(DM_LIT(
                                 "Wildcard origins with credentials can be rejected by browsers; "
                                 "prefer explicit origins or set CORS_STRICT=true.")));
+    if (!k->of_api && (s->allow_headers.count == 0 || any_of(&s->allow_headers)))
+        dm_json_push(
+            notes, dm_json_new_str(DM_LIT("ALLOW_HEADERS='*' replaced with a conservative default "
+                                          "set to satisfy credentialed requests.")));
     if (!k->verdict.origin_allowed)
         dm_json_push(notes, dm_json_new_str(
                                 DM_LIT("Origin is not allowed based on current configuration.")));
@@ -212,11 +243,11 @@ static struct dm_json *preflight_of(const struct check *k, struct dm_json *refus
     struct dm_json *o = dm_json_new_object(), *headers = dm_json_new_object();
     const struct adm_cors_verdict *v = &k->verdict;
 
-    set_origin(headers, k);
+    /* an API's preflight says nothing of the origin unless all of it passes (§8.10.2) */
+    set_origin(headers, k, k->of_api ? preflight_passes(k) : v->origin_allowed);
     dm_json_set_str(headers, DM_LIT("Access-Control-Allow-Methods"), k->allow_methods);
     dm_json_set_str(headers, DM_LIT("Access-Control-Allow-Headers"), k->allow_headers);
-    dm_json_set_bool(o, DM_LIT("allowed"),
-                     v->origin_allowed && v->method_allowed && v->headers_allowed);
+    dm_json_set_bool(o, DM_LIT("allowed"), preflight_passes(k));
     if (v->origin_allowed)
         dm_json_set_str(o, DM_LIT("allow_origin"), k->origin);
     else
@@ -234,7 +265,7 @@ static struct dm_json *actual_of(const struct check *k)
 {
     struct dm_json *o = dm_json_new_object(), *headers = dm_json_new_object();
 
-    set_origin(headers, k);
+    set_origin(headers, k, k->verdict.origin_allowed);
     dm_json_set_bool(o, DM_LIT("allowed"), k->verdict.origin_allowed);
     dm_json_set(o, DM_LIT("headers"), dm_json_clone(headers));
     dm_json_set(o, DM_LIT("response_headers"), headers);
@@ -259,7 +290,9 @@ static bool decide(struct adm_call *c, struct check *k)
         return true;
     if (rc == DM_NOT_FOUND)
         adm_fail(c, 404, "GTW001", "API does not exist for the requested name and version");
-    else
+    else if (rc != DM_OK)
+        adm_fail_store(c, &err);
+    else /* stored, yet the data plane would not take it */
         adm_fail(c, 500, "TLS999", "An unexpected error occurred");
     return false;
 }
@@ -276,7 +309,7 @@ void adm_tools_cors_check(struct adm_call *c)
     read_check(c, k);
     if (!decide(c, k))
         return;
-    refused = k->verdict.headers_allowed ? dm_json_new_array() : refused_headers(c, k);
+    refused = refused_headers(k);
     notes = notes_of(c, k, refused);
     advice = dm_json_new_array();
     if (!k->verdict.origin_allowed)

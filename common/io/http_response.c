@@ -132,9 +132,10 @@ static int on_headers_complete(llhttp_t *p)
     return HPE_PAUSED;
 }
 
-/* A Content-Length in a trailer has no say (RFC 9110 §6.5.1), yet llhttp takes it for a fault of the
- * framing, when the client has got the whole body already. Behind the last chunk there is no framing
- * left to confuse, so one passes here; whoever forwards trailers drops it with all hop-by-hop ones. */
+/* A Content-Length in a trailer has no say (RFC 9110 §6.5.1), yet llhttp takes it for a fault of
+ * the framing, when the client has got the whole body already. Behind the last chunk there is no
+ * framing left to confuse, so one passes here; whoever forwards trailers drops it with all
+ * hop-by-hop ones. */
 static int on_chunk_header(llhttp_t *p)
 {
     if (p->content_length == 0)

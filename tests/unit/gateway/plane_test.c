@@ -1,5 +1,6 @@
 /* Four workers on threads of their own, many clients at each at once: changes of everything under
- * them, limits, revocation, and the way down. What a race would break, ThreadSanitizer sees here. */
+ * them, limits, revocation, and the way down. What a race would break, ThreadSanitizer sees here.
+ */
 #include "plane_rig.h"
 
 #include <arpa/inet.h>
