@@ -1,5 +1,7 @@
 #include "store/redis/live_redis_priv.h"
 
+#include <stdatomic.h>
+
 #include "base/assert.h"
 #include "base/log.h"
 #include "io/resolver.h"
@@ -63,6 +65,17 @@ void dm_live_redis_free(struct dm_live_redis *hub)
     dm_mem_free(hub);
 }
 
+bool dm_live_redis_connected(const struct dm_live_redis *hub)
+{
+    return atomic_load(&hub->connected);
+}
+
+static void on_state(struct dm_redis_watcher *w, bool connected)
+{
+    struct live_redis_handle *h = DM_CONTAINER_OF(w, struct live_redis_handle, watcher);
+    atomic_store(&h->hub->connected, connected);
+}
+
 static void cancel(struct dm_live *l, struct dm_live_wait *w)
 {
     struct live_redis_pending *p = (struct live_redis_pending *)(uintptr_t)w->ticket_;
@@ -79,6 +92,8 @@ static void handle_free(struct dm_live *l)
     live_credits_free(h->credits);
     live_bandwidth_free(h->bandwidth);
     live_admissions_free(h->admissions);
+    if (h->owner)
+        dm_redis_unwatch(&h->watcher);
     dm_redis_free(h->redis);
     dm_resolver_free(h->resolver);
     (void)pthread_mutex_lock(&hub->lock);
@@ -134,6 +149,10 @@ struct dm_live *dm_live_redis_handle(struct dm_live_redis *hub, struct dm_loop *
         return NULL;
     }
     join_hub(h);
+    if (h->owner) {
+        h->watcher.on_state = on_state;
+        dm_redis_watch(h->redis, &h->watcher);
+    }
     h->admissions = live_admissions_new(h);
     h->bandwidth = live_bandwidth_new(h);
     h->credits = live_credits_new(h);

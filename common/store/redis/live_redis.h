@@ -22,6 +22,8 @@ enum dm_code dm_live_redis_new(const struct dm_live_redis_config *c, struct dm_l
 /* The first call's loop is the owner. Freed by dm_live_free before the hub. NULL, and a line in the
  * log, where no client can be made of the configuration. */
 struct dm_live *dm_live_redis_handle(struct dm_live_redis *h, struct dm_loop *loop);
+/* The first handle's connection stands (Cluster: all of them). Any thread. */
+bool dm_live_redis_connected(const struct dm_live_redis *h);
 void dm_live_redis_free(struct dm_live_redis *h); /* handles are freed, loops not yet */
 
 /* timeout: of one call (REDIS_SOCKET_TIMEOUT). */

@@ -26,6 +26,7 @@ struct live_publisher;    /* of the admin (live_redis_publish.c) */
 struct dm_live_redis {
     struct dm_live_redis_config config; /* views borrowed, as the config says */
     struct dm_metric *odd_replies;      /* NULL: nobody counts */
+    _Atomic bool connected;             /* of the owner, for readiness */
     pthread_mutex_t lock;               /* guards what follows */
     struct dm_link handles;
     bool owned; /* the first handle was made: its loop follows policy for all */
@@ -38,6 +39,7 @@ struct live_redis_handle {
     struct dm_link link; /* hub->handles */
     struct dm_loop *loop;
     bool owner; /* this one follows policy and revocations */
+    struct dm_redis_watcher watcher; /* the owner's */
     struct dm_resolver *resolver;
     struct dm_redis *redis;
     struct live_admissions *admissions;
