@@ -1,6 +1,7 @@
 #include "base/assert.h"
 #include "store/live_backend.h"
 #include "store/live_keys.h"
+#include "store/live_outage.h"
 
 #include "base/poison.h"
 
@@ -17,6 +18,21 @@ void dm_live_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_tim
     for (size_t i = 0; i < ask->n_counters; i++)
         DM_REQUIRE(ask->counters[i].window_seconds > 0 && ask->counters[i].amount >= 0);
     l->ops->ask_admit(l, ask, deadline, w, fn);
+}
+
+void dm_live_look(struct dm_live *l, dm_view subject, dm_view jti, struct dm_live_outlook *ret)
+{
+    *ret = (struct dm_live_outlook){.mirror_age = DM_NEVER, .peers = 1};
+    if (l->outage != NULL)
+        dm_live_outage_look(l->outage, subject, jti, ret);
+}
+
+void dm_live_admit_alone(struct dm_live *l, const struct dm_admit_ask *ask,
+                         struct dm_admit_answer *ret)
+{
+    *ret = (struct dm_admit_answer){.verdict = DM_ADMIT_UNKNOWN};
+    if (l->outage != NULL)
+        dm_live_outage_admit(l->outage, ask, ret);
 }
 
 void dm_live_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window_seconds,

@@ -52,6 +52,17 @@ struct dm_admit_answer {
 typedef void (*dm_admit_fn)(struct dm_live_wait *w, const struct dm_admit_answer *a);
 void dm_live_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_time deadline,
                        struct dm_live_wait *w, dm_admit_fn fn);
+/* While the store is away (R4): what this process can tell by itself, at once. */
+struct dm_live_outlook {
+    bool revoked;       /* by the local mirror of revocations */
+    dm_time mirror_age; /* since the mirror was known to be right; DM_NEVER: there is none */
+    unsigned peers;     /* processes that share the limits, this one included; at least 1 */
+};
+void dm_live_look(struct dm_live *l, dm_view subject, dm_view jti, struct dm_live_outlook *ret);
+/* Counts in this process alone, the counters as given (the caller scales them to its share).
+ * DM_ADMIT_UNKNOWN: the backend keeps no counters of its own. Revocation is not asked. */
+void dm_live_admit_alone(struct dm_live *l, const struct dm_admit_ask *ask,
+                         struct dm_admit_answer *ret);
 /* Bandwidth after the answer: fire and forget, batched by the backend. */
 void dm_live_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window_seconds,
                            int64_t bytes);

@@ -18,8 +18,11 @@ struct dm_live_ops {
     void (*free)(struct dm_live *l);
 };
 
+struct dm_live_outage;
+
 struct dm_live { /* first member of every backend's own handle */
     const struct dm_live_ops *ops;
+    struct dm_live_outage *outage; /* borrowed; NULL: this backend cannot be away */
 };
 
 struct dm_live_admin_ops {

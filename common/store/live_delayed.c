@@ -236,6 +236,7 @@ struct dm_live *dm_live_delayed_new(struct dm_live *inner, struct dm_loop *loop,
 {
     struct delayed *d = DM_NEW(struct delayed);
     d->base.ops = &delayed_ops;
+    d->base.outage = inner->outage;
     d->inner = inner;
     d->loop = loop;
     d->max_turns = max_turns;

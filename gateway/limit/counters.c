@@ -32,6 +32,20 @@ size_t gw_counters_of(const struct dm_policy_user *u, uint64_t content_length, d
     return n;
 }
 
+static int64_t part(int64_t limit, unsigned peers)
+{
+    const int64_t part = limit / peers;
+    return part > 0 || limit <= 0 ? part : 1;
+}
+
+void gw_counters_share(struct dm_counter_ask *counters, size_t n, unsigned peers)
+{
+    for (size_t i = 0; i < n; i++) {
+        counters[i].limit = part(counters[i].limit, peers);
+        counters[i].queue = part(counters[i].queue, peers);
+    }
+}
+
 dm_time gw_counters_delay(const struct dm_policy_user *u, const struct dm_counter_ask *counters,
                           size_t n, const struct dm_admit_answer *a)
 {

@@ -98,29 +98,69 @@ static enum gw_next delay(struct gw_request *rq)
     return gw_wait(rq, GW_WAIT_THROTTLE, gw_now(rq) + wait);
 }
 
-/* Revocation is decided before the limits: 503 whatever their mode says, unless fail-open was
- * chosen. A replica's local share of a limit comes with the store it replaces: until then `local`
- * refuses too. */
+/* LIMIT_ON_STORE_DOWN=local: this replica's share of every limit, counted in this process. */
+static enum gw_next alone(struct gw_request *rq, unsigned peers)
+{
+    struct gw_figures *f = &rq->figures;
+    const struct dm_admit_ask ask = {.subject = rq->who.claims.sub,
+                                     .jti = rq->who.claims.jti,
+                                     .count = true,
+                                     .counters = f->counters,
+                                     .n_counters = rq->limit.n_counters};
+
+    gw_counters_share(f->counters, rq->limit.n_counters, peers);
+    dm_live_admit_alone(rq->worker->live, &ask, &f->answer);
+    switch (f->answer.verdict) {
+    case DM_ADMIT_YES:
+        return delay(rq);
+    case DM_ADMIT_OVER:
+        return over(rq);
+    case DM_ADMIT_REVOKED: /* not asked: only a name that no store could hold */
+    case DM_ADMIT_UNKNOWN:
+        break;
+    }
+    return gw_refuse(rq, ERR_STORE_LIVE_AWAY, "limits; store");
+}
+
+static enum gw_next limits_without_store(struct gw_request *rq, unsigned peers)
+{
+    const struct dm_policy_api *api = rq->route.api;
+    const int mode = api != NULL && api->limit_on_store_down >= 0
+                         ? api->limit_on_store_down
+                         : gw_settings(rq)->limit_on_store_down;
+
+    gw_metrics_count(&rq->worker->metrics, GW_COUNT_STORE_DOWN_DENY + mode);
+    switch (mode) {
+    case DM_LIMIT_ON_STORE_DOWN_ALLOW:
+        gw_metrics_count(&rq->worker->metrics, GW_COUNT_FAILOPEN);
+        return speak(rq);
+    case DM_LIMIT_ON_STORE_DOWN_LOCAL:
+        return alone(rq, peers);
+    default:
+        return gw_refuse(rq, ERR_STORE_LIVE_AWAY, "limits; store");
+    }
+}
+
+/* Revocation is decided before the limits: the mirror speaks while it is young enough (or
+ * fail-open was chosen); past that 503, whatever the limits' mode says. */
 static enum gw_next without_store(struct gw_request *rq)
 {
     const struct dm_settings *s = gw_settings(rq);
-    const struct dm_policy_api *api = rq->route.api;
-    const int mode = api != NULL && api->limit_on_store_down >= 0 ? api->limit_on_store_down
-                                                                  : s->limit_on_store_down;
+    struct dm_live_outlook outlook;
 
-    if (!rq->route.guarded) {
-        rq->who.verified = false;
+    dm_live_look(rq->worker->live, rq->who.claims.sub, rq->who.claims.jti, &outlook);
+    if (outlook.revoked)
+        return revoked(rq);
+    if (outlook.mirror_age > s->revocation_max_stale * DM_SEC &&
+        s->revocation_fail_mode != DM_REVOCATION_FAIL_MODE_OPEN) {
+        if (rq->route.guarded)
+            return gw_refuse(rq, ERR_STORE_LIVE_AWAY, "revocation");
+        rq->who.verified = false; /* a public API serves them as nobody */
         return speak(rq);
     }
-    if (s->revocation_fail_mode != DM_REVOCATION_FAIL_MODE_OPEN)
-        return gw_refuse(rq, ERR_STORE_LIVE_AWAY, "revocation");
     if (rq->permit.refusal != ERR_NONE || rq->limit.n_counters == 0)
         return speak(rq);
-    gw_metrics_count(&rq->worker->metrics, GW_COUNT_STORE_DOWN_DENY + mode);
-    if (mode != DM_LIMIT_ON_STORE_DOWN_ALLOW)
-        return gw_refuse(rq, ERR_STORE_LIVE_AWAY, "limits; store");
-    gw_metrics_count(&rq->worker->metrics, GW_COUNT_FAILOPEN);
-    return speak(rq);
+    return limits_without_store(rq, outlook.peers);
 }
 
 /* Reads who, route, permit. Writes limit. Waits on the live store, and for a throttle's delay. */

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "rig.h"
+#include "store/live_outage.h"
 
 #define ITEMS "/api/rest/demo/v1/items"
 
@@ -327,6 +328,72 @@ static void fail_open_without_limits_passes(void **state)
     assert_int_equal(call_without_store(r), 200);
 }
 
+/* --- without the store, with what the process can tell by itself --- */
+
+static struct dm_live_outage *give_mirror(struct rig *r, const char *revoked)
+{
+    struct dm_live_outage *o = dm_live_outage_new(&r->clock.clock);
+
+    dm_live_outage_load_begin(o);
+    dm_live_outage_loaded(o, dm_view_of(revoked), DM_VIEW_NONE, DM_NEVER);
+    dm_live_outage_load_end(o, true);
+    assert_int_equal(rig_get(r, ITEMS, ""), 200);
+    r->live.base.outage = o;
+    rig_hold(r, true, false);
+    return o;
+}
+
+static void take_mirror(struct rig *r, struct dm_live_outage *o)
+{
+    r->live.base.outage = NULL;
+    dm_live_outage_free(o);
+}
+
+static void a_young_mirror_decides_and_an_old_one_does_not(void **state)
+{
+    struct rig *r = *state;
+    struct dm_live_outage *o = give_mirror(r, "eve");
+
+    assert_int_equal(call_without_store(r), 200);
+    dm_clock_manual_step(&r->clock, 60 * DM_SEC);
+    assert_int_equal(call_without_store(r), 200);
+    dm_clock_manual_step(&r->clock, DM_SEC);
+    assert_int_equal(call_without_store(r), 503);
+    assert_true(rig_answered(r, "X-Doorman-Reason: revocation\r\n"));
+    take_mirror(r, o);
+}
+
+static void the_mirror_refuses_who_is_revoked_in_it(void **state)
+{
+    struct rig *r = *state;
+    struct dm_live_outage *o = give_mirror(r, "bob");
+
+    assert_int_equal(call_without_store(r), 401);
+    assert_int_equal(rig_count(r, GW_COUNT_AUTH_REVOKED), 1);
+    take_mirror(r, o);
+}
+
+static void this_replica_lets_its_share_pass(void **state)
+{
+    struct rig *r = *state;
+    struct dm_live_outage *o;
+
+    rig_user(r, "bob",
+             "\"rate_limit_enabled\":true,\"rate_limit_duration\":7,"
+             "\"rate_limit_duration_type\":\"hour\",");
+    o = give_mirror(r, "eve");
+    dm_live_outage_peers(o, 3);
+    assert_int_equal(call_without_store(r), 200);
+    assert_int_equal(call_without_store(r), 200); /* 7 / 3 */
+    assert_int_equal(call_without_store(r), 429);
+    assert_true(rig_answered(r, "Retry-After: "));
+    assert_int_equal(rig_count(r, GW_COUNT_STORE_DOWN_LOCAL), 3);
+    assert_int_equal(rig_count(r, GW_COUNT_LIMITED_RATE), 1);
+    dm_live_outage_peers(o, 100); /* at least 1: but one has passed already */
+    assert_int_equal(call_without_store(r), 429);
+    take_mirror(r, o);
+}
+
 static void a_late_store_is_an_absent_one(void **state)
 {
     struct rig *r = *state;
@@ -384,6 +451,9 @@ int main(void)
         RIG_TEST(revocation_that_cannot_be_told_is_503, rig_setup),
         RIG_TEST(fail_open_leaves_the_limits_to_their_own_mode, setup_fail_open),
         RIG_TEST(fail_open_without_limits_passes, setup_fail_open),
+        RIG_TEST(a_young_mirror_decides_and_an_old_one_does_not, rig_setup),
+        RIG_TEST(the_mirror_refuses_who_is_revoked_in_it, rig_setup),
+        RIG_TEST(this_replica_lets_its_share_pass, rig_setup),
         RIG_TEST(a_late_store_is_an_absent_one, rig_setup),
         RIG_TEST(a_user_who_cannot_be_told_is_503, rig_setup),
     };
