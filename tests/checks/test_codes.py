@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-import tree
+from checks import tree
 
 ROOT = pathlib.Path(__file__).parents[2]
 
