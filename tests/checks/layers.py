@@ -44,7 +44,7 @@ WRAPPERS = {
     "llhttp.h": ["common/io/http1_parser.c", "common/io/http_response.c"],
     "ares.h": ["common/io/resolver.c"],
     "hiredis/*": ["common/store/redis/redis_reader.c"],
-    "mongoc/*": ["common/store/mongo/*"],
+    "mongoc/*": ["common/store/mongo/*", "tests/served/store_mongo/*"],
     "microhttpd.h": ["common/io/admin_server*.c"],
     "cmocka.h": ["tests/unit/*", "tests/served/*"],
     "sanitizer/*": ["common/base/*.c"],

@@ -17,6 +17,10 @@ enum {
     UUID_BYTES = 16
 };
 
+/* A list that stands in a list is stored as {LIST_IN_LIST: list}: some servers refuse the plain
+ * form. A plain one, as others wrote it, is read as well. */
+#define LIST_IN_LIST "_dm_list"
+
 /* Names that start with $ or hold a dot mean something to a server, and some refuse them: JSON
  * schemas have them ("$ref"). Stored with %24 and %2E instead, and %25 where a percent sign would
  * be read back as one of these. */
@@ -64,7 +68,8 @@ static void unescape_name(dm_view name, struct dm_buf *out)
 struct out_level {
     const struct dm_json *next;
     bson_t *bson, child; /* bson: where members go; child: the level's own, but for the first */
-    bool array;
+    bson_t wrap;         /* around a list in a list */
+    bool array, wrapped;
     uint32_t index;
 };
 
@@ -91,18 +96,35 @@ static bool append_scalar(bson_t *b, dm_view name, const struct dm_json *j)
     DM_UNREACHABLE();
 }
 
+static bool begin_level(struct out_level *at, struct out_level *deeper, dm_view name,
+                        const struct dm_json *j)
+{
+    int len = (int)name.len;
+    *deeper = (struct out_level){.next = dm_json_first(j), .array = dm_json_is(j, DM_JSON_ARRAY)};
+    deeper->bson = &deeper->child;
+    deeper->wrapped = at->array && deeper->array;
+    if (deeper->wrapped)
+        return bson_append_document_begin(at->bson, name.ptr, len, &deeper->wrap) &&
+               BSON_APPEND_ARRAY_BEGIN(&deeper->wrap, LIST_IN_LIST, &deeper->child);
+    return deeper->array ? bson_append_array_begin(at->bson, name.ptr, len, &deeper->child)
+                         : bson_append_document_begin(at->bson, name.ptr, len, &deeper->child);
+}
+
+static bool close_level(struct out_level *outer, struct out_level *inner)
+{
+    if (inner->wrapped)
+        return bson_append_array_end(&inner->wrap, &inner->child) &&
+               bson_append_document_end(outer->bson, &inner->wrap);
+    return inner->array ? bson_append_array_end(outer->bson, &inner->child)
+                        : bson_append_document_end(outer->bson, &inner->child);
+}
+
 /* One member of the level; *ret_deeper: it is a level of its own, and begun. */
 static bool append_named(struct out_level *at, struct out_level *deeper, dm_view name,
                          const struct dm_json *j, bool *ret_deeper)
 {
-    bool object = dm_json_is(j, DM_JSON_OBJECT), array = dm_json_is(j, DM_JSON_ARRAY);
-    *ret_deeper = object || array;
-    if (!*ret_deeper)
-        return append_scalar(at->bson, name, j);
-    *deeper = (struct out_level){.next = dm_json_first(j), .array = array};
-    deeper->bson = &deeper->child;
-    return array ? bson_append_array_begin(at->bson, name.ptr, (int)name.len, &deeper->child)
-                 : bson_append_document_begin(at->bson, name.ptr, (int)name.len, &deeper->child);
+    *ret_deeper = dm_json_is(j, DM_JSON_OBJECT) || dm_json_is(j, DM_JSON_ARRAY);
+    return *ret_deeper ? begin_level(at, deeper, name, j) : append_scalar(at->bson, name, j);
 }
 
 static bool append_member(struct out_level *at, struct out_level *deeper, const struct dm_json *j,
@@ -123,12 +145,6 @@ static bool append_member(struct out_level *at, struct out_level *deeper, const 
     bool ok = dm_buf_ok(&escaped) && append_named(at, deeper, dm_buf_view(&escaped), j, ret_deeper);
     dm_buf_done(&escaped);
     return ok;
-}
-
-static bool close_level(struct out_level *outer, struct out_level *inner)
-{
-    return inner->array ? bson_append_array_end(outer->bson, &inner->child)
-                        : bson_append_document_end(outer->bson, &inner->child);
 }
 
 static bool is_ours(const struct dm_json *member)
@@ -375,6 +391,19 @@ static bool is_hidden(const bson_iter_t *it)
            strcmp(key, DM_MONGO_VERSION) == 0 || strcmp(key, DM_MONGO_EXPIRES) == 0;
 }
 
+/* Steps into the list or object at *it; *ret_array: which of them it is for the reader. */
+static bool step_into(const bson_iter_t *it, bool in_array, bson_iter_t *ret, bool *ret_array)
+{
+    bson_iter_t list;
+    *ret_array = BSON_ITER_HOLDS_ARRAY(it);
+    if (in_array && !*ret_array && bson_iter_recurse(it, &list) &&
+        bson_iter_find(&list, LIST_IN_LIST) && BSON_ITER_HOLDS_ARRAY(&list)) {
+        *ret_array = true;
+        return bson_iter_recurse(&list, ret);
+    }
+    return bson_iter_recurse(it, ret);
+}
+
 static bool read_members(const bson_t *doc, struct dm_json *root)
 {
     struct in_level levels[DEPTH_MAX];
@@ -391,15 +420,16 @@ static bool read_members(const bson_t *doc, struct dm_json *root)
                 return true;
             continue;
         }
-        bool array = BSON_ITER_HOLDS_ARRAY(&at->it);
+        bool array;
         if (depth == 0 && is_hidden(&at->it))
             continue;
         dm_view name = dm_view_make(bson_iter_key(&at->it), bson_iter_key_len(&at->it));
-        if (!array && !BSON_ITER_HOLDS_DOCUMENT(&at->it)) {
+        if (!BSON_ITER_HOLDS_ARRAY(&at->it) && !BSON_ITER_HOLDS_DOCUMENT(&at->it)) {
             add_value(at->node, name, scalar_json(&at->it));
             continue;
         }
-        if (depth + 1 == DEPTH_MAX || !bson_iter_recurse(&at->it, &levels[depth + 1].it))
+        if (depth + 1 == DEPTH_MAX ||
+            !step_into(&at->it, dm_json_is(at->node, DM_JSON_ARRAY), &levels[depth + 1].it, &array))
             return false;
         levels[++depth].node = array ? dm_json_new_array() : dm_json_new_object();
         add_value(at->node, name, levels[depth].node);

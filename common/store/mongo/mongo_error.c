@@ -9,6 +9,7 @@ enum {
     DUPLICATE_KEY = 11000,
     DUPLICATE_KEY_OLD = 11001,
     DUPLICATE_KEY_CAPPED = 12582,
+    INTERNAL_ERROR = 1,
     BAD_VALUE = 2,
     FAILED_TO_PARSE = 9,
     IMMUTABLE_FIELD = 66,
@@ -36,10 +37,13 @@ static bool is_network(const bson_error_t *e)
            e->domain == MONGOC_ERROR_SASL || e->domain == MONGOC_ERROR_SCRAM;
 }
 
+/* FerretDB over SQLite answers an insert as MongoDB does, but a replacement with an internal error
+ * that holds SQLite's words. */
 static bool is_duplicate(const bson_error_t *e)
 {
     return e->code == DUPLICATE_KEY || e->code == DUPLICATE_KEY_OLD ||
-           e->code == DUPLICATE_KEY_CAPPED;
+           e->code == DUPLICATE_KEY_CAPPED ||
+           (e->code == INTERNAL_ERROR && strstr(e->message, "UNIQUE constraint failed") != NULL);
 }
 
 static bool is_our_fault(const bson_error_t *e)

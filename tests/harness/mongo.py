@@ -1,0 +1,82 @@
+"""A server of MongoDB's wire protocol: mongod when it is on PATH, else FerretDB (scripts/ferretdb).
+
+One process on a free port of loopback with a data directory of its own; it can be stopped, halted
+(it takes connections but answers nothing), and started again over the same data.
+"""
+
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+
+from harness.process import ROOT, free_port, wait_until
+
+START_DEADLINE = 30.0
+STOP_DEADLINE = 20.0
+BUILD_DEADLINE = 600.0
+
+
+def ferretdb():
+    """The path of the built server; the first call of a checkout takes a minute."""
+    made = subprocess.run([ROOT / "scripts" / "ferretdb"], stdout=subprocess.PIPE, check=True,
+                          timeout=BUILD_DEADLINE, text=True)
+    return made.stdout.strip()
+
+
+class MongoServer:
+    """start() and stop() may be repeated: port and data stay."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.process = None
+        self.mongod = shutil.which("mongod")
+
+    @property
+    def uri(self):
+        return f"mongodb://127.0.0.1:{self.port}/"
+
+    def command(self):
+        data = self.folder / "data"
+        data.mkdir(exist_ok=True)
+        if self.mongod:
+            return [self.mongod, "--bind_ip", "127.0.0.1", "--port", str(self.port), "--dbpath",
+                    str(data), "--nounixsocket"]
+        return [ferretdb(), f"127.0.0.1:{self.port}", str(data)]
+
+    def start(self):
+        command = self.command()
+        with open(self.folder / "server.log", "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=subprocess.STDOUT, cwd=self.folder)
+        wait_until(self.listens, START_DEADLINE, "document store listens")
+        return self
+
+    def listens(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the document store ended at once: see {self.folder}/server.log")
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def halt(self):
+        """Connections are taken by the kernel, nothing is answered."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self):
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.go_on()
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(STOP_DEADLINE)
