@@ -61,6 +61,7 @@ void dm_live_redis_free(struct dm_live_redis *hub)
         return;
     DM_REQUIRE(dm_list_empty(&hub->handles)); /* handles first */
     live_policy_hub_free(hub->policy);
+    dm_live_outage_free(hub->outage);
     (void)pthread_mutex_destroy(&hub->lock);
     dm_mem_free(hub);
 }
@@ -92,6 +93,8 @@ static void handle_free(struct dm_live *l)
     live_credits_free(h->credits);
     live_bandwidth_free(h->bandwidth);
     live_admissions_free(h->admissions);
+    live_watch_free(h->watch);
+    live_breaker_done(&h->breaker);
     if (h->owner)
         dm_redis_unwatch(&h->watcher);
     dm_redis_free(h->redis);
@@ -128,8 +131,11 @@ static void join_hub(struct live_redis_handle *h)
     (void)pthread_mutex_lock(&hub->lock);
     h->owner = !hub->owned;
     hub->owned = true;
-    if (h->owner)
+    if (h->owner) {
+        hub->outage = dm_live_outage_new(dm_loop_clock(h->loop));
         hub->policy = live_policy_hub_new(hub);
+    }
+    h->base.outage = hub->outage;
     dm_list_add_tail(&hub->handles, &h->link);
     (void)pthread_mutex_unlock(&hub->lock);
 }
@@ -153,6 +159,9 @@ struct dm_live *dm_live_redis_handle(struct dm_live_redis *hub, struct dm_loop *
         h->watcher.on_state = on_state;
         dm_redis_watch(h->redis, &h->watcher);
     }
+    live_breaker_init(&h->breaker, h);
+    if (h->owner)
+        h->watch = live_watch_new(h);
     h->admissions = live_admissions_new(h);
     h->bandwidth = live_bandwidth_new(h);
     h->credits = live_credits_new(h);

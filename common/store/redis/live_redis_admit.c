@@ -11,7 +11,8 @@ enum {
     KEEP = 256, /* idle records a handle keeps; more were a burst */
     ANSWER_HEAD = 4
 };
-static const int64_t CAP_MAX = (int64_t)1 << 53; /* above every value a script takes for a counter */
+static const int64_t CAP_MAX = (int64_t)1
+                               << 53; /* above every value a script takes for a counter */
 
 struct live_admissions {
     struct live_redis_handle *handle;
@@ -86,6 +87,8 @@ static void on_task(struct dm_task *t)
 static void on_cancel(struct live_redis_pending *p)
 {
     struct live_admission *r = DM_CONTAINER_OF(p, struct live_admission, pending);
+    if (dm_loop_now(r->handle->loop) >= r->deadline) /* the asker's clock was faster than ours */
+        live_breaker_report(&r->handle->breaker, DM_TIMEOUT);
     if (live_slots_busy(r))
         return; /* goes on without a listener: what one slot spent may have to be taken back */
     dm_loop_unpost(&r->task);
@@ -157,7 +160,8 @@ static bool read_counters(struct live_admission *r, const struct dm_redis_reply 
 /* Anything that admit.lua does not give is no verdict. */
 static bool read_answer(struct live_admission *r, const struct dm_redis_reply *reply)
 {
-    int64_t verdict = dm_redis_int(dm_redis_at(reply, 0)), place = dm_redis_int(dm_redis_at(reply, 1));
+    int64_t verdict = dm_redis_int(dm_redis_at(reply, 0)),
+            place = dm_redis_int(dm_redis_at(reply, 1));
     int64_t seconds = dm_redis_int(dm_redis_at(reply, 2));
     size_t n = verdict == DM_ADMIT_YES ? r->n : verdict == DM_ADMIT_OVER ? (size_t)place + 1 : 0;
     for (size_t i = 0; i < ANSWER_HEAD; i++) {
@@ -178,6 +182,7 @@ static void on_reply(struct dm_redis_ask *q, enum dm_code rc, const struct dm_re
 {
     struct live_admission *r = DM_CONTAINER_OF(q, struct live_admission, ask);
     enum dm_admit_verdict v = DM_ADMIT_UNKNOWN;
+    live_breaker_report(&r->handle->breaker, rc);
     if (rc == DM_OK && read_answer(r, reply))
         v = r->answer.verdict;
     else if (rc == DM_OK || rc == DM_PROTOCOL)
@@ -237,6 +242,10 @@ void live_redis_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_
     }
     if (!token && r->n == 0) {
         answer_later(r, DM_ADMIT_YES); /* nothing to ask for */
+        return;
+    }
+    if (h->breaker.open) {
+        answer_later(r, DM_ADMIT_UNKNOWN);
         return;
     }
     for (size_t i = 0; i < r->n; i++) {

@@ -11,6 +11,7 @@
 #include "io/timer.h"
 #include "store/live_backend.h"
 #include "store/live_keys.h"
+#include "store/live_outage.h"
 #include "store/redis/live_redis.h"
 
 struct dm_resolver;
@@ -23,10 +24,33 @@ struct live_publisher;    /* of the admin (live_redis_publish.c) */
 
 /* --- the data plane's side --- */
 
+/* live_redis_breaker.c: one per handle, before its connection. Asks of admission, credits and
+ * objects are answered at once while it is open. */
+struct live_breaker {
+    struct live_redis_handle *handle;
+    bool open, connected_once;
+    unsigned failures; /* in a row */
+    struct dm_redis_ask probe;
+    struct dm_timer timer;
+    struct dm_redis_watcher watcher;
+};
+void live_breaker_init(struct live_breaker *b, struct live_redis_handle *h); /* h->redis is set */
+void live_breaker_done(struct live_breaker *b);
+void live_breaker_report(struct live_breaker *b, enum dm_code rc); /* how an ask went */
+void live_breaker_open(struct live_breaker *b, const char *why);
+
+struct live_watch; /* of the owner's handle (live_redis_watch.c) */
+struct live_watch *live_watch_new(struct live_redis_handle *h);
+void live_watch_free(struct live_watch *w);
+
 struct dm_live_redis {
     struct dm_live_redis_config config; /* views borrowed, as the config says */
     struct dm_metric *odd_replies;      /* NULL: nobody counts */
     _Atomic bool connected;             /* of the owner, for readiness */
+    struct dm_live_outage *outage;      /* what decides while Redis is away */
+    _Atomic unsigned open_breakers;     /* of the handles */
+    _Atomic int64_t away_since;         /* monotonic: when the first opened */
+    _Atomic bool seen_policy;           /* this Redis held policy once: an empty one is another */
     pthread_mutex_t lock;               /* guards what follows */
     struct dm_link handles;
     bool owned; /* the first handle was made: its loop follows policy for all */
@@ -42,6 +66,8 @@ struct live_redis_handle {
     struct dm_redis_watcher watcher; /* the owner's */
     struct dm_resolver *resolver;
     struct dm_redis *redis;
+    struct live_breaker breaker;
+    struct live_watch *watch; /* the owner's; NULL */
     struct live_admissions *admissions;
     struct live_bandwidth *bandwidth;
     struct live_credits *credits;
@@ -139,6 +165,10 @@ bool live_revocation_parse(dm_view payload, struct live_revocation *ret); /* vie
 
 /* --- the admin's side --- */
 
+struct live_redis_scripts { /* of the admin's calls */
+    struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get;
+};
+
 struct live_redis_admin {
     struct dm_live_admin base;
     struct dm_live_redis_config config;
@@ -149,6 +179,7 @@ struct live_redis_admin {
     struct dm_resolver *resolver;
     struct dm_redis *redis;
     struct live_publisher *publisher;
+    struct live_redis_scripts scripts;
     struct dm_metric *odd_replies;
 };
 static inline struct live_redis_admin *live_redis_admin_of(struct dm_live_admin *a)
@@ -180,6 +211,3 @@ void live_publisher_free(struct live_publisher *p);
 enum dm_code live_redis_publish(struct dm_live_admin *a, const struct dm_live_change *changes,
                                 size_t n, uint64_t *ret_generation,
                                 struct dm_error *err) DM_MUST_USE;
-
-/* live_redis_admin.c */
-extern const struct dm_live_admin_ops live_redis_admin_ops;

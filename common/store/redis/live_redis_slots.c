@@ -131,6 +131,7 @@ static void fail_part(struct part *p, enum dm_code rc, const struct dm_redis_rep
 static void on_revoked(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct part *p = DM_CONTAINER_OF(q, struct part, ask);
+    live_breaker_report(&p->of->handle->breaker, rc);
     if (rc != DM_OK || dm_redis_type(reply) != DM_REDIS_INT)
         fail_part(p, rc, reply);
     else
@@ -150,6 +151,7 @@ static void on_counter(struct dm_redis_ask *q, enum dm_code rc, const struct dm_
     int64_t value = dm_redis_int(dm_redis_at(reply, 3));
     bool fits = rc == DM_OK && dm_redis_len(reply) == ANSWER_LEN && seconds > 0 && value >= 0 &&
                 seconds < INT64_MAX / DM_SEC - 1;
+    live_breaker_report(&r->handle->breaker, rc);
     for (size_t i = 0; fits && i < ANSWER_LEN; i++)
         fits = dm_redis_type(dm_redis_at(reply, i)) == DM_REDIS_INT;
     if (!fits || (says != SAYS_YES && says != SAYS_OVER && says != SAYS_MOVED)) {

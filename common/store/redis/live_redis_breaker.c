@@ -1,0 +1,124 @@
+/* The breaker in front of Redis (R4): while it is open no call waits for a store that does not
+ * answer, and what the process knows by itself decides. One per handle; the process says once that
+ * the store is away and once that it is back. */
+#include "store/redis/live_redis_priv.h"
+
+#include "base/log.h"
+
+#include "base/poison.h"
+
+enum { FAILURES = 5 }; /* in a row: at 50 ms each open within a quarter of a second */
+static const dm_time PROBE_AGAIN = 100 * DM_MS;
+static const dm_time PROBE_DEADLINE = 500 * DM_MS; /* a slow answer to the probe is no answer */
+
+static dm_view current_key(void)
+{
+    return DM_LIT("doorman:policy:current");
+}
+
+static void tell(struct live_breaker *b, const char *why)
+{
+    struct dm_live_redis *hub = b->handle->hub;
+
+    if (b->open && atomic_fetch_add(&hub->open_breakers, 1) == 0) {
+        atomic_store(&hub->away_since, dm_loop_now(b->handle->loop));
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE,
+               "live store away: deciding by mirror, limits by LIMIT_ON_STORE_DOWN",
+               DM_FC("reason", why));
+    } else if (!b->open && atomic_fetch_sub(&hub->open_breakers, 1) == 1) {
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "live store back",
+               DM_FI("away_ms",
+                     (dm_loop_now(b->handle->loop) - atomic_load(&hub->away_since)) / DM_MS));
+    }
+}
+
+static void set(struct live_breaker *b, bool open, const char *why)
+{
+    if (b->open == open)
+        return;
+    b->open = open;
+    b->failures = 0;
+    tell(b, why);
+}
+
+/* Redis is back when it answers with the policy it is known to hold: one that was emptied knows
+ * neither revocations nor counts until the admin has written them again. */
+static bool knows_us(struct dm_live_redis *hub, const struct dm_redis_reply *reply)
+{
+    if (dm_redis_type(reply) == DM_REDIS_TEXT)
+        atomic_store(&hub->seen_policy, true);
+    return dm_redis_type(reply) == DM_REDIS_TEXT || !atomic_load(&hub->seen_policy);
+}
+
+static void on_probe(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct live_breaker *b = DM_CONTAINER_OF(q, struct live_breaker, probe);
+
+    if (rc == DM_OK && knows_us(b->handle->hub, reply))
+        set(b, false, "");
+    else
+        dm_timer_start(b->handle->loop, &b->timer, PROBE_AGAIN);
+}
+
+static void probe(struct live_breaker *b)
+{
+    const dm_view get[] = {DM_LIT("GET"), current_key()};
+
+    dm_timer_stop(&b->timer);
+    if (!b->probe.pending)
+        dm_redis_send(b->handle->redis, current_key(), get, DM_COUNT_OF(get),
+                      dm_loop_now(b->handle->loop) + PROBE_DEADLINE, &b->probe, on_probe);
+}
+
+static void on_timer(struct dm_timer *t)
+{
+    probe(DM_CONTAINER_OF(t, struct live_breaker, timer));
+}
+
+void live_breaker_open(struct live_breaker *b, const char *why)
+{
+    set(b, true, why);
+    if (!b->probe.pending && !dm_timer_running(&b->timer))
+        dm_timer_start(b->handle->loop, &b->timer, PROBE_AGAIN);
+}
+
+void live_breaker_report(struct live_breaker *b, enum dm_code rc)
+{
+    if (rc != DM_TIMEOUT && rc != DM_UNAVAILABLE) {
+        b->failures = 0;
+        return;
+    }
+    if (++b->failures >= FAILURES && !b->open)
+        live_breaker_open(b, rc == DM_TIMEOUT ? "no answer in time" : "not available");
+}
+
+static void on_state(struct dm_redis_watcher *w, bool connected)
+{
+    struct live_breaker *b = DM_CONTAINER_OF(w, struct live_breaker, watcher);
+
+    if (connected && !b->connected_once) {
+        b->connected_once = true;
+        probe(b); /* learns whether there is a policy to be remembered */
+    } else if (connected) {
+        probe(b); /* it was opened when the connection was lost */
+    } else if (b->connected_once) {
+        live_breaker_open(b, "connection lost");
+    }
+}
+
+void live_breaker_init(struct live_breaker *b, struct live_redis_handle *h)
+{
+    b->handle = h;
+    dm_timer_init(&b->timer, on_timer);
+    b->watcher.on_state = on_state;
+    dm_redis_watch(h->redis, &b->watcher);
+}
+
+void live_breaker_done(struct live_breaker *b)
+{
+    dm_redis_unwatch(&b->watcher);
+    dm_redis_cancel(b->handle->redis, &b->probe);
+    dm_timer_stop(&b->timer);
+    if (b->open)
+        (void)atomic_fetch_sub(&b->handle->hub->open_breakers, 1);
+}
