@@ -19,8 +19,8 @@ struct adm_app_config {
     const struct dm_clock *clock;
     struct dm_metrics *metrics;
     bool memory_mode;
-    /* Waits until the data plane of this process has the generation in force, so that a change made
-     * over HTTP is visible to the next call (role `all`). NULL: not in this program. */
+    /* Told of a generation that was published, before the answer leaves; may wait until the data
+     * plane of this process has it in force. NULL: nobody wants to know. */
     void (*wait_applied)(void *ctx, uint64_t generation);
     void (*clear_caches)(
         void *ctx); /* DELETE /api/caches reaches the data plane of this process; NULL: none */

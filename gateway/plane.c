@@ -18,7 +18,7 @@ static bool serve(void *arg, struct dm_exchange *x, dm_view path)
     struct guest *g = arg;
     const struct gw_plane_config *c = &g->plane->config;
 
-    if (!gw_owns(path) || (c->is_admin != NULL && c->is_admin(x->head.method, path)))
+    if (!dm_path_is_data_plane(path) || (c->is_admin != NULL && c->is_admin(x->head.method, path)))
         return false;
     gw_serve(g->worker, x);
     return true;
@@ -46,7 +46,8 @@ static void free_guest(void *arg)
     struct guest *g = arg;
 
     gw_worker_free(g->worker);
-    dm_live_free(g->live);
+    if (g->live != NULL)
+        dm_live_free(g->live);
     dm_mem_free(g);
 }
 
@@ -68,6 +69,9 @@ static enum dm_code make_guest(void *ctx, const struct dm_front_seat *seat, void
     g->live = c->live(c->ctx, seat->index, seat->loop);
     worker.live = g->live;
     *ret_guest = g;
+    if (g->live == NULL)
+        return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_LIVE_AWAY,
+                       "no handle of the live store for worker %zu", seat->index);
     return gw_worker_new(&worker, &g->worker, err);
 }
 

@@ -34,19 +34,6 @@ static void notice_settings(struct gw_worker *w)
 
 /* --- the door --- */
 
-static bool below(dm_view path, dm_view root)
-{
-    return dm_view_starts(path, root) && (path.len == root.len || path.ptr[root.len] == '/');
-}
-
-bool gw_owns(dm_view path)
-{
-    if (below(path, DM_LIT("/grpc-web")))
-        return true;
-    return below(path, DM_LIT("/api")) && !below(path, DM_LIT("/api/v1")) && /* agent identity */
-           !dm_view_eq(path, DM_LIT("/api/caches"));                         /* the admin's */
-}
-
 void gw_serve(struct gw_worker *w, struct dm_exchange *x)
 {
     notice_settings(w);

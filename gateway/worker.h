@@ -64,6 +64,5 @@ struct gw_slot *gw_worker_slot(struct gw_worker *w, uint32_t slot);
 /* Now, as combined access lines write it; until the next call. */
 dm_view gw_worker_log_time(struct gw_worker *w);
 
-/* --- the door: which paths are ours (raw path, no query), and taking an exchange --- */
-bool gw_owns(dm_view path);
+/* Takes the exchange: a path of the data plane (dm_path_is_data_plane). */
 void gw_serve(struct gw_worker *w, struct dm_exchange *x);

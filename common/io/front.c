@@ -40,6 +40,24 @@ struct dm_front {
 
 /* --- one request at the door --- */
 
+static bool below(dm_view path, dm_view root)
+{
+    return dm_view_starts(path, root) && (path.len == root.len || path.ptr[root.len] == '/');
+}
+
+bool dm_path_is_admin(dm_view path)
+{
+    return below(path, DM_LIT("/platform")) || below(path, DM_LIT("/.well-known")) ||
+           below(path, DM_LIT("/api/v1")) || /* agent identity */
+           dm_view_eq(path, DM_LIT("/api/caches"));
+}
+
+bool dm_path_is_data_plane(dm_view path)
+{
+    return (below(path, DM_LIT("/api")) || below(path, DM_LIT("/grpc-web"))) &&
+           !dm_path_is_admin(path);
+}
+
 /* Of an absolute-form target (RFC 9112 §3.2.2) the part after the authority. */
 static dm_view path_of(dm_view target)
 {
@@ -61,7 +79,7 @@ static void on_head(void *app, struct dm_exchange *x)
         dm_ops_serve(c->ops, x, path, false);
     else if (c->guest->serve(w->guest, x, path))
         return;
-    else if (w->door_client != NULL)
+    else if (c->admin_socket != NULL || (c->admin_origin != NULL && dm_path_is_admin(path)))
         dm_admin_door_serve(&w->door, x);
     else
         dm_exchange_refuse(x, ERR_NOT_FOUND, DM_LIT("route"));

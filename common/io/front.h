@@ -50,6 +50,11 @@ struct dm_front_config { /* borrowed, all of it outlives the front */
 
 struct dm_front;
 
+/* Whose paths they are (operations.md §1; raw path, no query): the gateway's, or such as a sidecar
+ * passes on to the admin. Neither: nobody's. */
+bool dm_path_is_data_plane(dm_view path);
+bool dm_path_is_admin(dm_view path);
+
 /* Loops and guests, but no thread yet: what else belongs on a loop is hung there now. */
 enum dm_code dm_front_new(const struct dm_front_config *c, struct dm_front **ret,
                           struct dm_error *err) DM_MUST_USE;

@@ -99,6 +99,8 @@ static int prepare(struct process *p)
         return EX_OSERR;
     if (!make_keys(p))
         return EX_CONFIG;
+    if (p->program->prepare != NULL)
+        p->program->prepare(p);
     return process_open_status(p) ? 0 : EX_UNAVAILABLE;
 }
 
@@ -150,8 +152,9 @@ static void on_started(struct dm_letter *l)
                                                    : "admin",
              p->program->port(p));
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, line);
-    atomic_store(&p->ops.ready, true);
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Application startup complete");
+    dm_log_flush(); /* whoever sees it ready finds how it started in the log */
+    atomic_store(&p->ops.ready, true);
     if (p->stopping)
         process_begin_drain(p);
 }

@@ -17,6 +17,8 @@ struct program {
     const char *help;
     const struct command *commands; /* of its own, besides those of all programs */
     size_t n_commands;
+    /* Before anybody asks a probe: what probes and scrapes ask. Control thread; NULL: nothing. */
+    void (*prepare)(struct process *p);
     /* All parts up and the port open, or the exit code (sysexits.h) after a sentence about why not.
      * On a thread of its own, while probes are answered and signals heard already: whatever waits
      * in it looks at process_stopping. */

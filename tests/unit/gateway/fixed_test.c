@@ -2,6 +2,7 @@
  * §23). */
 #include <stdio.h>
 
+#include "io/front.h"
 #include "rig.h"
 
 static void status_needs_a_token_and_the_permission(void **state)
@@ -93,7 +94,7 @@ static void ownership_of_paths(void **state)
 
     (void)state;
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++)
-        if (gw_owns(dm_view_of(rows[i].path)) != rows[i].ours)
+        if (dm_path_is_data_plane(dm_view_of(rows[i].path)) != rows[i].ours)
             fail_msg("%s", rows[i].path);
 }
 

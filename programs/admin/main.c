@@ -1,0 +1,283 @@
+/* doorman-admin: the admin part over MongoDB and Redis, behind a front door of its own. */
+#include "io/front.h"
+#include "programs/admin/part.h"
+#include "programs/admin/stores.h"
+#include "programs/admin/watch.h"
+#include "programs/process/commands.h"
+#include "programs/process/program.h"
+#include "store/mongo/documents_mongo.h"
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+static const dm_time sweep_period = 60 * DM_SEC; /* of documents that expired */
+
+struct admin {
+    struct process process; /* first: programs are handed it */
+    struct stores stores;
+    struct admin_part part;
+    struct dm_front *front;
+    struct watch mongodb, redis;
+    dm_time swept; /* monotonic: by the thread that watches MongoDB */
+    struct dm_metric *mongo_up, *redis_up;
+};
+
+static struct admin *admin_of(struct process *p)
+{
+    return DM_CONTAINER_OF(p, struct admin, process);
+}
+
+/* --- the stores, watched (R12) --- */
+
+static enum dm_code ask_mongodb(void *ctx, struct dm_error *err)
+{
+    struct admin *a = ctx;
+    const dm_time now = dm_clock_mono(&dm_clock_system);
+    enum dm_code rc = dm_documents_ping(a->stores.documents, err);
+    uint64_t deleted;
+
+    if (rc != DM_OK || now - a->swept < sweep_period)
+        return rc;
+    a->swept = now;
+    return dm_documents_mongo_sweep(a->stores.documents, dm_clock_wall(&dm_clock_system) / DM_SEC,
+                                    &deleted, err);
+}
+
+static enum dm_code ask_redis(void *ctx, struct dm_error *err)
+{
+    struct admin *a = ctx;
+
+    return dm_live_ping(a->stores.live, err);
+}
+
+static bool start_watches(struct admin *a)
+{
+    a->mongodb.name = "MongoDB";
+    a->mongodb.ask = ask_mongodb;
+    a->redis.name = "Redis";
+    a->redis.ask = ask_redis;
+    a->mongodb.ctx = a->redis.ctx = a;
+    return watch_start(&a->mongodb) && watch_start(&a->redis);
+}
+
+static const char *state_of(struct watch *w)
+{
+    return watch_up(w) ? "connected" : "disconnected";
+}
+
+static const char *mongodb_state(void *ctx)
+{
+    return state_of(&admin_of(ctx)->mongodb);
+}
+
+static const char *redis_state(void *ctx)
+{
+    return state_of(&admin_of(ctx)->redis);
+}
+
+static enum dm_ops_health health(void *ctx)
+{
+    struct admin *a = admin_of(ctx);
+
+    return watch_up(&a->mongodb) && watch_up(&a->redis) ? DM_OPS_GOOD : DM_OPS_BAD;
+}
+
+static void prepare(struct process *p)
+{
+    struct admin *a = admin_of(p);
+
+    p->ops.mongodb = mongodb_state;
+    p->ops.redis = redis_state;
+    p->ops.health = health;
+    a->mongo_up = dm_metric_get(p->metrics, DM_GAUGE, "doorman_mongo_up", "",
+                                "1 while MongoDB answers", NULL, 0);
+    a->redis_up = dm_metric_get(p->metrics, DM_GAUGE, "doorman_redis_up", "",
+                                "1 while Redis answers", NULL, 0);
+}
+
+static void gauges(struct process *p)
+{
+    struct admin *a = admin_of(p);
+
+    dm_metric_set(a->mongo_up, watch_up(&a->mongodb));
+    dm_metric_set(a->redis_up, watch_up(&a->redis));
+}
+
+/* --- the front door: everything but probes goes to the admin server --- */
+
+static bool serve(void *guest, struct dm_exchange *x, dm_view path)
+{
+    (void)guest;
+    if (!dm_path_is_data_plane(path))
+        return false;
+    dm_exchange_refuse(x, ERR_NOT_FOUND, DM_LIT("route")); /* served by gateways */
+    return true;
+}
+
+static const struct dm_settings *settings_of(void *guest)
+{
+    const struct process *p = guest;
+
+    return p->settings;
+}
+
+static enum dm_code make_guest(void *ctx, const struct dm_front_seat *seat, void **ret_guest,
+                               struct dm_error *err)
+{
+    (void)seat;
+    (void)err;
+    *ret_guest = ctx;
+    return DM_OK;
+}
+
+static void free_guest(void *guest)
+{
+    (void)guest; /* the process itself */
+}
+
+static bool make_front(struct admin *a)
+{
+    static const struct dm_front_guest nobody = {.serve = serve, .settings = settings_of};
+    struct process *p = &a->process;
+    const struct dm_front_config config = {.n_workers = (size_t)p->settings->threads,
+                                           .host = p->host,
+                                           .port = (uint16_t)p->settings->port,
+                                           .max_connections = p->max_connections,
+                                           .metrics = p->metrics,
+                                           .ops = &p->ops,
+                                           .clock = &dm_clock_system,
+                                           .guest = &nobody,
+                                           .make_guest = make_guest,
+                                           .free_guest = free_guest,
+                                           .admin_socket = a->part.socket_path,
+                                           .on_drained = process_drained,
+                                           .ctx = p};
+    struct dm_error err;
+
+    return (dm_front_new(&config, &a->front, &err) == DM_OK &&
+            dm_front_start(a->front, &err) == DM_OK) ||
+           process_fail(&err, "workers");
+}
+
+/* --- the program --- */
+
+static void on_published(void *ctx, uint64_t generation)
+{
+    struct process *p = ctx;
+    uint64_t known = atomic_load(&p->ops.generation);
+
+    while (known < generation &&
+           !atomic_compare_exchange_weak(&p->ops.generation, &known, generation))
+        continue;
+}
+
+static int start(struct process *p)
+{
+    struct admin *a = admin_of(p);
+    struct admin_part_config part = {.wait_applied = on_published, .ctx = p};
+    struct dm_error err;
+    int code;
+
+    if (!admin_part_make_socket(&a->part))
+        return EX_OSERR;
+    code = stores_open(&a->stores, p);
+    if (code != 0)
+        return code;
+    part.documents = a->stores.documents;
+    part.live = a->stores.live;
+    if (!start_watches(a) || !make_front(a))
+        return EX_OSERR;
+    if (admin_part_start(&a->part, p, &part, &err) != DM_OK) {
+        process_fail(&err, "admin part");
+        return err.kind == DM_UNAVAILABLE ? EX_UNAVAILABLE : EX_SOFTWARE;
+    }
+    if (dm_front_listen(a->front, &err) != DM_OK) {
+        process_fail(&err, "main port");
+        return EX_UNAVAILABLE;
+    }
+    return 0;
+}
+
+static uint16_t port(const struct process *p)
+{
+    return dm_front_port(DM_CONTAINER_OF(p, const struct admin, process)->front);
+}
+
+static void drain(struct process *p)
+{
+    dm_front_drain(admin_of(p)->front);
+}
+
+static size_t inflight(const struct process *p)
+{
+    return dm_front_inflight(DM_CONTAINER_OF(p, const struct admin, process)->front);
+}
+
+static void end(struct process *p, bool served)
+{
+    struct admin *a = admin_of(p);
+
+    (void)served;
+    admin_part_close(&a->part);
+    admin_part_free(&a->part);
+    if (a->front != NULL)
+        dm_front_free(a->front);
+    watch_stop(&a->mongodb);
+    watch_stop(&a->redis);
+    stores_free(&a->stores);
+}
+
+/* --- doorman-admin migrate --- */
+
+static int command_migrate(const struct program *program, struct process *p,
+                           const struct options *o)
+{
+    struct dm_settings *settings = load_settings(program, o);
+    struct dm_documents *d = NULL;
+    int code;
+
+    (void)p;
+    if (settings == NULL)
+        return EX_CONFIG;
+    code = stores_open_documents(settings, &d);
+    if (code == 0)
+        code = stores_migrate(d, NULL);
+    if (code == 0)
+        printf("schema is at version %d\n", DM_DOCUMENTS_SCHEMA_VERSION);
+    dm_documents_free(d);
+    dm_settings_unref(settings);
+    return code;
+}
+
+static const struct command commands[] = {{"migrate", command_migrate}};
+
+static const struct program program = {
+    .name = "doorman-admin",
+    .role = DM_ROLE_ADMIN,
+    .help = "Doorman " DOORMAN_VERSION ": the admin deployment, over MongoDB and Redis.\n"
+            "\n"
+            "usage: doorman-admin [COMMAND] [OPTION...]\n"
+            "\n" OPTIONS_HELP "  migrate        bring the database to the schema of this version, "
+            "exit 0, 69, 75 (another one\n"
+            "                 is at it) or 78\n" OPTIONS_HELP_FLAGS
+            "Needed: MONGO_DB_HOSTS or MONGO_DB_URI, REDIS_HOST or REDIS_URL,\n"
+            "DOORMAN_ADMIN_PASSWORD, and JWT_SECRET_KEY (or JWT_KEYS).\n"
+            "\n"
+            "signals: TERM, INT  drain, exit 0     HUP  reopen the log files\n" OPTIONS_HELP_EXIT,
+    .commands = commands,
+    .n_commands = DM_COUNT_OF(commands),
+    .prepare = prepare,
+    .start = start,
+    .port = port,
+    .drain = drain,
+    .inflight = inflight,
+    .end = end,
+    .gauges = gauges,
+};
+
+int main(int argc, char **argv)
+{
+    static struct admin admin;
+
+    return program_main(&program, &admin.process, argc, argv);
+}

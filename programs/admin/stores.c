@@ -1,0 +1,151 @@
+#include "programs/admin/stores.h"
+
+#include "admin/services/seed.h"
+#include "base/log.h"
+#include "crypto/ed25519.h"
+#include "programs/process/program.h"
+#include "store/mongo/documents_mongo.h"
+#include <stdio.h>
+#include <sysexits.h>
+
+enum { KEY_CAP = 64 * 1024 }; /* POLICY_SIGNING_KEY's own maximum */
+/* configuration.md §2.1: back-off 1 s, 2 s, 4 s, …; no longer, so that a store that comes back is
+ * noticed. The lease of another admin's migration is asked for more often. */
+static const dm_time first_pause = DM_SEC, longest_pause = 8 * DM_SEC, lease_pause = 200 * DM_MS;
+
+static const struct dm_documents_schema *schema(void)
+{
+    static const struct dm_documents_expiry expiries[] = {{"revocations", "expires"}};
+    static struct dm_documents_schema s;
+
+    s.uniques = adm_uniques(&s.n_uniques);
+    s.expiries = expiries;
+    s.n_expiries = DM_COUNT_OF(expiries);
+    return &s;
+}
+
+static int refuse(const char *what, const struct dm_error *err, int code)
+{
+    process_fail(err, what);
+    return code;
+}
+
+int stores_open_documents(const struct dm_settings *settings, struct dm_documents **ret)
+{
+    struct dm_mongo_config c;
+    struct dm_error err;
+
+    dm_mongo_config_from(settings, schema(), &c);
+    switch (dm_documents_mongo_open(&c, ret, &err)) {
+    case DM_OK:
+        return 0;
+    case DM_INVALID:
+        return refuse("MongoDB", &err, EX_CONFIG);
+    default:
+        return refuse("MongoDB", &err, EX_UNAVAILABLE);
+    }
+}
+
+/* One question to a store, again until it is answered. DM_INVALID ends it. */
+static int insist(const char *what, enum dm_code (*ask)(void *store, struct dm_error *err),
+                  void *store, struct process *p)
+{
+    const dm_time start = dm_clock_mono(&dm_clock_system);
+    dm_time wait = first_pause;
+
+    for (;;) {
+        struct dm_error err;
+        const enum dm_code rc = ask(store, &err);
+
+        if (rc == DM_OK)
+            return 0;
+        if (rc == DM_INVALID)
+            return refuse(what, &err, EX_CONFIG);
+        if (p == NULL)
+            return refuse(what, &err, rc == DM_AGAIN ? EX_TEMPFAIL : EX_UNAVAILABLE);
+        if (dm_clock_mono(&dm_clock_system) - start >= p->settings->startup_timeout_seconds)
+            return refuse(what, &err, EX_UNAVAILABLE);
+        if (rc != DM_AGAIN)
+            DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "store not reached yet", DM_FC("store", what),
+                   DM_FC("reason", err.text));
+        if (!process_pause(p, rc == DM_AGAIN ? lease_pause : wait))
+            return EX_UNAVAILABLE; /* told to stop: the code does not count */
+        if (rc != DM_AGAIN && wait < longest_pause)
+            wait *= 2;
+    }
+}
+
+static enum dm_code migrate(void *store, struct dm_error *err)
+{
+    return dm_documents_mongo_migrate(store, err);
+}
+
+int stores_migrate(struct dm_documents *d, struct process *p)
+{
+    return insist("MongoDB", migrate, d, p);
+}
+
+static enum dm_code ping_live(void *store, struct dm_error *err)
+{
+    return dm_live_ping(store, err);
+}
+
+/* POLICY_SIGNING_KEY, or what both programs derive from the same JWT_SECRET_KEY. */
+static void find_signing_key(struct stores *s, const struct dm_settings *settings)
+{
+    dm_buf_init(&s->signing_key, KEY_CAP);
+    if (!dm_secret_empty(&settings->policy_signing_key))
+        dm_buf_add(&s->signing_key, dm_secret_view(&settings->policy_signing_key));
+    else
+        dm_ed25519_derive(dm_secret_view(&settings->jwt_secret_key), &s->signing_key);
+}
+
+static int open_live(struct stores *s, struct process *p)
+{
+    const struct dm_settings *settings = p->settings;
+    struct dm_error err;
+
+    s->redis.metrics = p->metrics;
+    find_signing_key(s, settings);
+    s->redis.policy_signing_key = dm_buf_view(&s->signing_key);
+    if (dm_redis_config_of(settings, &s->redis.redis, &err) != DM_OK)
+        return refuse("Redis", &err, EX_CONFIG);
+    s->redis.redis.name = p->program->name;
+    switch (dm_live_redis_admin(&s->redis, settings->redis_socket_timeout, &s->live, &err)) {
+    case DM_OK:
+        return 0;
+    case DM_INVALID:
+        return refuse("Redis", &err, EX_CONFIG);
+    default:
+        return refuse("Redis", &err, EX_UNAVAILABLE);
+    }
+}
+
+int stores_open(struct stores *s, struct process *p)
+{
+    int code = stores_open_documents(p->settings, &s->documents);
+
+    if (code == 0)
+        code = stores_migrate(s->documents, p);
+    if (code != 0)
+        return code;
+    DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "MongoDB connection verified");
+    code = open_live(s, p);
+    if (code == 0)
+        code = insist("Redis", ping_live, s->live, p);
+    if (code == 0)
+        DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Redis connection verified");
+    return code;
+}
+
+void stores_free(struct stores *s)
+{
+    dm_view key = dm_buf_view(&s->signing_key);
+
+    if (s->live != NULL)
+        dm_live_admin_free(s->live);
+    dm_documents_free(s->documents);
+    if (key.len > 0)
+        dm_mem_wipe((void *)(uintptr_t)key.ptr, key.len);
+    dm_buf_done(&s->signing_key);
+}
