@@ -224,7 +224,8 @@ static struct doc *next_match(const struct collection *c, const struct dm_text_q
 {
     for (struct dm_link *l = from; l != &c->docs; l = l->next) {
         struct doc *doc = DM_CONTAINER_OF(l, struct doc, link);
-        if (dm_text_may_match(q, packed_of(doc)) && dm_text_matches(q, text_of(c, doc)))
+        if (q->n == 0 ||
+            (dm_text_may_match(q, packed_of(doc)) && dm_text_matches(q, text_of(c, doc))))
             return doc;
     }
     return NULL;

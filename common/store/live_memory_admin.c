@@ -24,7 +24,6 @@ struct call {
     int64_t bytes; /* or credits */
     struct dm_live_hit hit;
     struct live_news *news;
-    struct dm_live_item **keep; /* of each item of the news */
     uint64_t generation;
 };
 
@@ -55,8 +54,8 @@ static enum dm_code do_publish(struct call *c, dm_time now)
     c->generation = ++c->memory->generation;
     c->news->generation = c->generation;
     for (size_t i = 0; i < c->news->n; i++) {
-        c->news->items[i]->generation = c->keep[i]->generation = c->generation;
-        dm_live_state_put(c->memory->state, c->keep[i]);
+        c->news->items[i]->generation = c->generation;
+        dm_live_state_put(c->memory->state, c->news->items[i]);
     }
     live_news_tell_all(c->memory, DM_TAKE(c->news));
     return DM_OK;
@@ -74,16 +73,10 @@ static enum dm_code publish(struct dm_live_admin *a, const struct dm_live_change
                            "could not publish: name of object %zu empty or too long", i);
     }
     c.news = live_news_new(n);
-    c.keep = dm_mem_array(n, sizeof(struct dm_live_item *));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         c.news->items[i] = dm_live_item_new(&changes[i]);
-        c.keep[i] = dm_live_item_to_keep(c.news->items[i]);
-    }
     enum dm_code rc = ask(a, &c, err);
     live_news_unref(c.news); /* still ours when the call was refused */
-    for (size_t i = 0; i < n; i++)
-        dm_live_item_unref(c.keep[i]);
-    dm_mem_free(c.keep);
     if (rc == DM_OK && ret_generation != NULL)
         *ret_generation = c.generation;
     return rc;

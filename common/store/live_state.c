@@ -295,6 +295,21 @@ void dm_live_state_clear_counters(struct dm_live_state *s)
     dm_live_hits_clear(s->hits);
 }
 
+static dm_view kind_of(const struct dm_live_item *i)
+{
+    return dm_view_make(i->text, i->kind_len);
+}
+
+static dm_view id_of(const struct dm_live_item *i)
+{
+    return dm_view_make(i->text + i->kind_len, i->id_len);
+}
+
+static dm_view kept_of(const struct dm_live_item *i)
+{
+    return dm_view_make(i->text + i->kind_len + i->id_len, i->kept);
+}
+
 static struct dm_live_item *item_with(const struct dm_live_change *c, dm_view kept)
 {
     size_t names = c->kind.len + c->id.len;
@@ -316,39 +331,18 @@ struct dm_live_item *dm_live_item_new(const struct dm_live_change *c)
 {
     size_t len = c->kind.len + c->id.len + c->bytes.len;
     DM_REQUIRE(c->kind.len <= DM_LIVE_KIND_MAX && c->id.len <= DM_LIVE_ID_MAX && len <= UINT32_MAX);
-    return item_with(c, c->bytes);
-}
-
-static dm_view kind_of(const struct dm_live_item *i)
-{
-    return dm_view_make(i->text, i->kind_len);
-}
-
-static dm_view id_of(const struct dm_live_item *i)
-{
-    return dm_view_make(i->text + i->kind_len, i->id_len);
-}
-
-static dm_view kept_of(const struct dm_live_item *i)
-{
-    return dm_view_make(i->text + i->kind_len + i->id_len, i->kept);
-}
-
-struct dm_live_item *dm_live_item_to_keep(struct dm_live_item *i)
-{
+    struct dm_live_item *i = NULL;
     struct dm_buf packed;
-    if (i->deleted || dm_live_kind_on_demand(kind_of(i)))
-        return dm_live_item_ref(i);
-    const struct dm_live_change c = {kind_of(i), id_of(i), kept_of(i)};
-    dm_buf_init(&packed, i->len); /* no longer than it is */
-    dm_pack(c.bytes, &packed);
-    struct dm_live_item *keep = NULL;
-    if (dm_buf_ok(&packed)) {
-        keep = item_with(&c, dm_buf_view(&packed));
-        keep->packed = true;
+    dm_buf_init(&packed, c->bytes.len); /* no use when it gets longer */
+    if (c->bytes.len > 0 && !dm_live_kind_on_demand(c->kind)) {
+        dm_pack(c->bytes, &packed);
+        if (dm_buf_ok(&packed)) {
+            i = item_with(c, dm_buf_view(&packed));
+            i->packed = true;
+        }
     }
     dm_buf_done(&packed);
-    return keep != NULL ? keep : dm_live_item_ref(i);
+    return i != NULL ? i : item_with(c, c->bytes);
 }
 
 struct dm_live_item *dm_live_item_ref(struct dm_live_item *i)

@@ -6,7 +6,8 @@
 #include "store/live.h"
 #include <stdatomic.h>
 
-/* One published object: immutable, counted, shared by the state and by news under way. */
+/* One published object: immutable, counted, shared by the state and by news under way. Packed where
+ * only a snapshot reads it: once when it is published, and when a subscriber comes late. */
 struct dm_live_item {
     _Atomic unsigned refs;
     uint16_t kind_len, id_len;
@@ -16,9 +17,6 @@ struct dm_live_item {
     char text[]; /* kind, id, bytes */
 };
 struct dm_live_item *dm_live_item_new(const struct dm_live_change *c);
-/* How the state keeps it: a reference to itself, or a packed copy where nobody but a subscriber who
- * comes late reads it again. Needs no lock: before either is shared. */
-struct dm_live_item *dm_live_item_to_keep(struct dm_live_item *i);
 struct dm_live_item *dm_live_item_ref(struct dm_live_item *i);
 void dm_live_item_unref(struct dm_live_item *i);
 /* Borrowed from the item; the bytes of a packed one from *room, which must have i->len left to
