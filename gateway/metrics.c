@@ -1,7 +1,10 @@
 #include "gateway/metrics.h"
 
 #include "base/assert.h"
+#include "base/map.h"
 #include "crypto/jwt.h"
+
+enum { CREDIT_GROUPS_MAX = 256 }; /* series of their own: what a scrape can carry */
 
 _Static_assert(GW_COUNT_AUTH_FAULT_LAST - GW_COUNT_AUTH_FAULT_FIRST ==
                    DM_JWT_WRONG_USE - DM_JWT_MALFORMED,
@@ -59,6 +62,10 @@ static const struct {
     [GW_COUNT_STORE_DOWN_LOCAL] = DOWN("local"),
     [GW_COUNT_FAILOPEN] = {"doorman_rate_limit_failopen_total", "",
                            "Calls that passed uncounted while the live store was away."},
+    [GW_COUNT_CREDIT_NO_DEFINITION] = {"doorman_credit_definition_missing_total", "",
+                                       "Calls that paid but had no key to put in."},
+    [GW_COUNT_CREDIT_NO_KEY] = {"doorman_credit_key_failures_total", "",
+                                "Calls refused because their upstream key could not be had."},
 };
 
 static const double buckets[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
@@ -108,6 +115,43 @@ void gw_metrics_request(struct gw_metrics *m, int status, dm_time took)
 void gw_metrics_inflight(struct gw_metrics *m, int by)
 {
     dm_metric_add(m->inflight, m->shard, by);
+}
+
+static struct dm_metric *credit_series(struct gw_metrics *m, dm_view group)
+{
+    struct dm_buf labels;
+    struct dm_metric *series = NULL;
+
+    dm_buf_init(&labels, 1024);
+    dm_metric_label(&labels, "api_credit_group", group);
+    const char *text = dm_buf_cstr(&labels);
+    if (text != NULL)
+        series = dm_metric_get(m->registry, DM_COUNTER, "doorman_credits_used_total", text,
+                               "Credits spent.", NULL, 0);
+    dm_buf_done(&labels);
+    return series;
+}
+
+void gw_metrics_credit(struct gw_metrics *m, dm_view group)
+{
+    if (m->credits == NULL)
+        m->credits = dm_map_new(NULL);
+    if (dm_map_get(m->credits, group) == NULL && dm_map_count(m->credits) >= CREDIT_GROUPS_MAX)
+        group = DM_LIT("(other)");
+    struct dm_metric *series = dm_map_get(m->credits, group);
+    if (series == NULL) {
+        series = credit_series(m, group);
+        if (series == NULL)
+            return;
+        dm_map_put(m->credits, group, series);
+    }
+    dm_metric_add(series, m->shard, 1);
+}
+
+void gw_metrics_done(struct gw_metrics *m)
+{
+    dm_map_free(m->credits);
+    m->credits = NULL;
 }
 
 void gw_metrics_circuit(struct gw_metrics *m, dm_view api, int state)

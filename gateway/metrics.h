@@ -32,6 +32,8 @@ enum gw_count {
     GW_COUNT_STORE_DOWN_ALLOW,
     GW_COUNT_STORE_DOWN_LOCAL,
     GW_COUNT_FAILOPEN,
+    GW_COUNT_CREDIT_NO_DEFINITION,
+    GW_COUNT_CREDIT_NO_KEY,
     GW_COUNTS
 };
 
@@ -43,11 +45,16 @@ struct gw_metrics {
     struct dm_metric *counts[GW_COUNTS];
     struct dm_metric *duration, *inflight;
     struct dm_metric *by_status[GW_STATUS_MAX]; /* filled on first use */
+    struct dm_map *credits;                     /* by group, filled on first use */
 };
 
 void gw_metrics_init(struct gw_metrics *m, struct dm_metrics *registry, size_t shard);
 void gw_metrics_count(struct gw_metrics *m, enum gw_count which);
 void gw_metrics_request(struct gw_metrics *m, int status, dm_time took);
 void gw_metrics_inflight(struct gw_metrics *m, int by);
+/* One credit spent. Groups are the administrator's own words; beyond the first few hundred they
+ * share one series. */
+void gw_metrics_credit(struct gw_metrics *m, dm_view group);
+void gw_metrics_done(struct gw_metrics *m);
 /* On a change only: takes a lock. */
 void gw_metrics_circuit(struct gw_metrics *m, dm_view api, int state);

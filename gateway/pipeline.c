@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "gateway/audit.h"
+#include "gateway/limit/credits.h"
 #include "gateway/protocols/protocol.h"
 #include "gateway/upstream/call.h"
 #include "gateway/worker.h"
@@ -110,6 +111,9 @@ void gw_request_cancel(struct gw_request *rq, enum dm_gone why)
         break;
     case GW_WAIT_ADMISSION:
         dm_live_cancel(rq->worker->live, &rq->limit.wait);
+        break;
+    case GW_WAIT_RESERVE:
+        gw_credits_cancel(rq);
         break;
     case GW_WAIT_UPSTREAM:
     case GW_WAIT_ANSWER:

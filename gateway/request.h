@@ -6,6 +6,7 @@
 
 #include "codec/uri.h"
 #include "crypto/jwt.h"
+#include "crypto/random.h"
 #include "gateway/snapshot/principals.h"
 #include "gateway/upstream/retry.h"
 #include "io/exchange.h"
@@ -30,6 +31,7 @@ enum gw_wait_on {
     GW_WAIT_PRINCIPAL, /* user and subscriptions, first use in this process */
     GW_WAIT_ADMISSION, /* revocation and counters: the live store */
     GW_WAIT_THROTTLE,  /* the delay that a throttle imposes */
+    GW_WAIT_RESERVE,   /* one credit: the live store */
     GW_WAIT_UPSTREAM,  /* head of the upstream's answer */
     GW_WAIT_BACKOFF,   /* before the next attempt */
     GW_WAIT_ANSWER     /* the rest of the answer, and the client taking it */
@@ -104,6 +106,15 @@ struct gw_body { /* body */
     dm_view bytes; /* WHOLE */
 };
 
+enum gw_credit_state { GW_CREDIT_NONE = 0, GW_CREDIT_ASKED, GW_CREDIT_ANSWERED, GW_CREDIT_HELD };
+struct gw_credit { /* reserve; ended by gw_credits_settle, from forward or account */
+    enum gw_credit_state state;
+    enum dm_reserve_verdict verdict; /* ANSWERED */
+    struct dm_live_wait wait;
+    dm_view header, key; /* put on the upstream's request; header empty: nothing is */
+    char id[DM_UUID_LEN + 1];
+};
+
 enum gw_up_state { GW_UP_NEW = 0, GW_UP_CALLING, GW_UP_RESTING };
 enum gw_upload { GW_UPLOAD_IDLE = 0, GW_UPLOAD_RUNNING, GW_UPLOAD_ENDED, GW_UPLOAD_OVER };
 struct gw_up { /* forward, and the callbacks of its call (upstream/call.c) */
@@ -116,6 +127,7 @@ struct gw_up { /* forward, and the callbacks of its call (upstream/call.c) */
     bool probe;                     /* tries a half-open circuit, not reported yet */
     enum gw_upload upload;          /* of a streamed body */
     struct dm_fields sent_trailers; /* borrowed by the call */
+    bool reached;                   /* bytes of an attempt that was cut short had left */
     bool uploaded_any;              /* some of it left the client's buffer: no second attempt */
     bool got_head, ended;
     int status;
@@ -166,6 +178,7 @@ struct gw_request {
     struct gw_permit permit;
     struct gw_limit limit;
     struct gw_body body;
+    struct gw_credit credit;
     struct gw_up up;
     struct gw_out out;
     struct gw_times times;

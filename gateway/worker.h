@@ -39,6 +39,8 @@ struct gw_worker {
     struct gw_principals *principals;
     struct gw_snapshot_reader *reader;
     struct dm_jwt_cache *tokens;
+    struct dm_sealing *sealing; /* opens keys of credit definitions and users */
+    dm_time told_no_definition; /* monotonic: when last said; 0: never */
     struct gw_metrics metrics;
     struct gw_slab requests;
     struct gw_slot *slots;

@@ -63,6 +63,17 @@ unsigned dm_header_flags(enum dm_header_id id)
     return table[id].flags;
 }
 
+bool dm_header_may_inject(dm_view name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        const unsigned char c = (unsigned char)name.ptr[i];
+        if (c <= 0x20 || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c) != NULL)
+            return false;
+    }
+    return name.len > 0 && (dm_header_flags_of(dm_header_find(name), name) &
+                            (DM_HF_HOP | DM_HF_OURS | DM_HF_INTERNAL)) == 0;
+}
+
 dm_view dm_header_name(enum dm_header_id id)
 {
     DM_REQUIRE((unsigned)id < DM_HDR_COUNT_);

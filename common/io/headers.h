@@ -44,6 +44,9 @@ unsigned dm_header_flags(enum dm_header_id id); /* 0 for DM_HDR_OTHER */
 /* The same for any name: also the families of R15 whose members are not all in the table (accept-*,
  * if-*, content-* of answers, x-forwarded-*, x-doorman-internal-*). */
 unsigned dm_header_flags_of(enum dm_header_id id, dm_view name);
+/* A name under which the administrator may have a value put on upstream requests: a token of RFC
+ * 9110 §5.1, neither framing nor one of ours. */
+bool dm_header_may_inject(dm_view name);
 dm_view dm_header_name(enum dm_header_id id); /* as we write it */
 /* First value of that id; ptr NULL when absent. */
 dm_view dm_fields_get(const struct dm_fields *f, enum dm_header_id id);

@@ -156,6 +156,11 @@ void dm_http_call_lost(struct dm_http_call *c, const char *why)
     dm_http_call_start(c, true);
 }
 
+bool dm_http_sent_any(const struct dm_http_call *c)
+{
+    return c->info.sent_any;
+}
+
 void dm_http_cancel(struct dm_http_call *c)
 {
     if (c == NULL || c->state == DM_CALL_ENDED)

@@ -109,4 +109,5 @@ void dm_http_push_end(struct dm_http_call *c, const struct dm_fields *trailers);
 void dm_http_resume(struct dm_http_call *c); /* on_body comes again, later in this turn */
 /* Inside on_end of a complete call. */
 const struct dm_fields *dm_http_trailers(struct dm_http_call *c);
+bool dm_http_sent_any(const struct dm_http_call *c); /* as in the end's info, while it runs */
 void dm_http_cancel(struct dm_http_call *c); /* closes its connection; no callback follows */

@@ -20,6 +20,7 @@ void dm_policy_unref(struct dm_policy *p)
     policy_apis_unref(p->tables_->apis);
     policy_items_unref(p->tables_->roles);
     policy_items_unref(p->tables_->routings);
+    policy_items_unref(p->tables_->credits);
     policy_item_unref(p->tables_->security);
     dm_mem_free(p->tables_);
     dm_mem_free(p);
@@ -190,6 +191,12 @@ const struct dm_policy_routing *dm_policy_routing(const struct dm_policy *p, dm_
 {
     const struct policy_item *i = policy_item_find(&p->tables_->routings->by_id, client_key);
     return i == NULL ? NULL : &i->routing;
+}
+
+const struct dm_policy_credit *dm_policy_credit(const struct dm_policy *p, dm_view group)
+{
+    const struct policy_item *i = policy_item_find(&p->tables_->credits->by_id, group);
+    return i == NULL ? NULL : &i->credit;
 }
 
 size_t dm_policy_api_count(const struct dm_policy *p)

@@ -77,6 +77,12 @@ struct dm_policy_role {
     bool platform_admin, manage_gateway; /* admin by name counts too (gateway.md §9) */
 };
 
+/* What is put on upstream requests of APIs with this credit group. */
+struct dm_policy_credit {
+    dm_view group, header;
+    dm_view key; /* as stored, so mostly sealed: the new one while a rotation is set */
+};
+
 struct dm_policy_security {
     struct dm_address_set *whitelist, *blacklist, *proxies; /* NULL when empty */
     bool trust_xff, localhost_bypass;
@@ -98,6 +104,7 @@ const struct dm_policy_api *dm_policy_api(const struct dm_policy *p, dm_view nam
 const struct dm_policy_api *dm_policy_api_latest(const struct dm_policy *p, dm_view name);
 const struct dm_policy_role *dm_policy_role(const struct dm_policy *p, dm_view name);
 const struct dm_policy_routing *dm_policy_routing(const struct dm_policy *p, dm_view client_key);
+const struct dm_policy_credit *dm_policy_credit(const struct dm_policy *p, dm_view group);
 size_t dm_policy_api_count(const struct dm_policy *p);
 uint32_t dm_policy_slots(const struct dm_policy *p); /* slots are below this number */
 
@@ -122,6 +129,10 @@ bool dm_policy_cors_method(const struct dm_policy_cors *c, dm_view method);
 bool dm_policy_cors_headers(const struct dm_policy_cors *c,
                             dm_view requested); /* the header's value */
 
+struct dm_policy_user_key {
+    dm_view group, key; /* as stored, so mostly sealed */
+};
+
 /* A user as the data plane needs it: fetched on demand, cached, counted,
  * immutable. */
 struct dm_policy_user {
@@ -129,6 +140,8 @@ struct dm_policy_user {
     dm_view username, role;
     struct dm_strs groups; /* sorted */
     struct dm_strs apis;   /* subscriptions, "name/version", sorted */
+    size_t n_keys;         /* API keys of its own, instead of its groups' */
+    struct dm_policy_user_key *keys;
     bool active;
     struct {
         bool enabled;
@@ -145,18 +158,21 @@ struct dm_policy_user {
     } bandwidth;
     struct dm_policy_storage *storage_;
 };
-/* user: projection of `users`; subscriptions: projection of `subscriptions` or
- * NULL. */
+/* user: projection of `users`; subscriptions and credits: those of `subscriptions` and
+ * `user_credits`, or NULL. */
 enum dm_code dm_policy_user_build(const struct dm_json *user, const struct dm_json *subscriptions,
-                                  struct dm_policy_user **ret, struct dm_error *err) DM_MUST_USE;
+                                  const struct dm_json *credits, struct dm_policy_user **ret,
+                                  struct dm_error *err) DM_MUST_USE;
+/* The user's own key for the group, as stored; ptr NULL: none. */
+dm_view dm_policy_user_key(const struct dm_policy_user *u, dm_view group);
 struct dm_policy_user *dm_policy_user_ref(struct dm_policy_user *u);
 void dm_policy_user_unref(struct dm_policy_user *u);
 
 /* Building. The builder holds the objects in force by (kind, id) and makes the
  * next snapshot, reusing what did not change. Not shared: one loader owns it.
  * Kinds and their ids: api (api_id), endpoint (endpoint_id; waits until its
- * api_id comes), role (role_name), routing (client_key), security_settings
- * (any); other kinds are no concern of the data plane and are passed over. */
+ * api_id comes), role (role_name), routing (client_key), credit_def
+ * (api_credit_group), security_settings (any); other kinds are no concern of the data plane and are passed over. */
 struct dm_policy_builder;
 struct dm_policy_builder *dm_policy_builder_new(void);
 void dm_policy_builder_free(struct dm_policy_builder *b);

@@ -36,7 +36,7 @@ enum dm_code policy_endpoint_compile(const struct dm_json *doc, dm_view id,
                                      struct dm_policy_storage **ret_storage,
                                      struct dm_error *err) DM_MUST_USE;
 
-/* policy_items.c: a role, a routing or the security settings, counted. */
+/* policy_items.c: a role, a routing, a credit definition or the security settings, counted. */
 struct policy_item {
     _Atomic unsigned refs;
     struct dm_policy_storage *storage;
@@ -45,6 +45,7 @@ struct policy_item {
     union {
         struct dm_policy_role role;
         struct dm_policy_routing routing;
+        struct dm_policy_credit credit;
         struct dm_policy_security security;
     };
 };
@@ -56,6 +57,8 @@ enum dm_code policy_routing_compile(const struct dm_json *doc, dm_view id, struc
                                     struct dm_error *err) DM_MUST_USE;
 enum dm_code policy_security_compile(const struct dm_json *doc, dm_view id,
                                      struct policy_item **ret, struct dm_error *err) DM_MUST_USE;
+enum dm_code policy_credit_compile(const struct dm_json *doc, dm_view id, struct policy_item **ret,
+                                   struct dm_error *err) DM_MUST_USE;
 struct policy_item *policy_item_ref(struct policy_item *i);
 void policy_item_unref(struct policy_item *i);
 struct policy_item *policy_item_find(const struct dm_index *ix, dm_view id);
@@ -75,7 +78,7 @@ struct policy_items {
 };
 struct dm_policy_tables {
     struct policy_apis *apis;
-    struct policy_items *roles, *routings;
+    struct policy_items *roles, *routings, *credits;
     struct policy_item *security; /* NULL: none published */
     uint32_t n_slots;
 };

@@ -6,7 +6,7 @@
 
 #include "base/poison.h"
 
-struct named_items { /* roles, routings */
+struct named_items { /* roles, routings, credit definitions */
     struct dm_index by_id;
     struct policy_items *built; /* NULL: changed since */
 };
@@ -16,7 +16,7 @@ struct dm_policy_builder {
     struct dm_index endpoints; /* endpoint_id to its owner */
     struct dm_link order, dirty;
     struct policy_apis *apis; /* NULL: changed since */
-    struct named_items roles, routings;
+    struct named_items roles, routings, credits;
     struct policy_item *security;
     struct policy_slots slots;
 };
@@ -48,6 +48,7 @@ void dm_policy_builder_free(struct dm_policy_builder *b)
     policy_apis_unref(b->apis);
     items_done(&b->roles);
     items_done(&b->routings);
+    items_done(&b->credits);
     policy_item_unref(b->security);
     policy_slots_done(&b->slots);
     dm_mem_free(b);
@@ -181,16 +182,16 @@ static void forget_items(struct named_items *t, struct policy_item *old)
     t->built = NULL;
 }
 
-static enum dm_code put_role(struct dm_policy_builder *b, dm_view id, const struct dm_json *doc,
-                             struct dm_error *err)
+static enum dm_code put_item(struct named_items *t, policy_item_fn compile, dm_view id,
+                             const struct dm_json *doc, struct dm_error *err)
 {
     struct policy_item *item = NULL;
-    enum dm_code rc = doc == NULL ? DM_OK : policy_role_compile(doc, id, &item, err);
+    enum dm_code rc = doc == NULL ? DM_OK : compile(doc, id, &item, err);
     if (rc != DM_OK)
         return rc;
-    forget_items(&b->roles, policy_item_find(&b->roles.by_id, id));
+    forget_items(t, policy_item_find(&t->by_id, id));
     if (item != NULL)
-        dm_index_put(&b->roles.by_id, policy_item_hash(item->id), item);
+        dm_index_put(&t->by_id, policy_item_hash(item->id), item);
     return DM_OK;
 }
 
@@ -234,7 +235,9 @@ enum dm_code dm_policy_builder_put(struct dm_policy_builder *b, dm_view kind, dm
     if (dm_view_eq(kind, DM_LIT("endpoint")))
         return doc == NULL ? remove_endpoint(b, id) : put_endpoint(b, id, doc, err);
     if (dm_view_eq(kind, DM_LIT("role")))
-        return put_role(b, id, doc, err);
+        return put_item(&b->roles, policy_role_compile, id, doc, err);
+    if (dm_view_eq(kind, DM_LIT("credit_def")))
+        return put_item(&b->credits, policy_credit_compile, id, doc, err);
     if (dm_view_eq(kind, DM_LIT("routing")))
         return put_routing(b, id, doc, err);
     if (dm_view_eq(kind, DM_LIT("security_settings")))
@@ -282,6 +285,7 @@ struct dm_policy *dm_policy_builder_build(struct dm_policy_builder *b, uint64_t 
     t->apis = build_apis(b);
     t->roles = build_items(&b->roles);
     t->routings = build_items(&b->routings);
+    t->credits = build_items(&b->credits);
     t->security = b->security == NULL ? NULL : policy_item_ref(b->security);
     t->n_slots = b->slots.made + 1;
     atomic_init(&p->refs_, 1);

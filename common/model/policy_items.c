@@ -4,7 +4,7 @@
 
 #include "base/poison.h"
 
-/* Roles, routings and the security settings: small objects found by their id.
+/* Roles, routings, credit definitions and the security settings: small objects found by their id.
  */
 
 static struct policy_item *item_new(dm_view id)
@@ -80,6 +80,23 @@ enum dm_code policy_routing_compile(const struct dm_json *doc, dm_view id, struc
     i->done = routing_pool_unref;
     i->routing.client_key = i->id;
     policy_pool_build(dm_json_get(doc, DM_LIT("routing_servers")), &i->routing.pool);
+    *ret = i;
+    return DM_OK;
+}
+
+/* Before the end of a rotation both keys are valid, after it only the new one: so the new one is
+ * sent as soon as there is a rotation (platform-apis.md §11.6). */
+enum dm_code policy_credit_compile(const struct dm_json *doc, dm_view id, struct policy_item **ret,
+                                   struct dm_error *err)
+{
+    (void)err;
+    struct policy_item *i = item_new(id);
+    const struct dm_json *ends = dm_json_get(doc, DM_LIT("api_key_rotation_expires"));
+    bool rotates = !dm_json_is(ends, DM_JSON_NULL) &&
+                   dm_json_str(dm_json_get(doc, DM_LIT("api_key_new"))).len > 0;
+    i->credit.group = i->id;
+    i->credit.header = policy_member(i->storage, doc, "api_key_header");
+    i->credit.key = policy_member(i->storage, doc, rotates ? "api_key_new" : "api_key");
     *ret = i;
     return DM_OK;
 }

@@ -86,8 +86,32 @@ static void read_bandwidth(const struct dm_json *user, struct dm_policy_user *u)
         u->bandwidth.window_seconds = 86400;
 }
 
+static void read_keys(const struct dm_json *credits, struct dm_policy_user *u)
+{
+    const struct dm_json *keys = dm_json_get(credits, DM_LIT("keys"));
+
+    if (!dm_json_is(keys, DM_JSON_OBJECT) || dm_json_len(keys) == 0)
+        return;
+    u->keys = policy_take(u->storage_, dm_json_len(keys) * sizeof(*u->keys));
+    for (const struct dm_json *k = dm_json_first(keys); k != NULL; k = dm_json_next(k)) {
+        if (dm_json_str(k).len == 0)
+            continue;
+        u->keys[u->n_keys++] = (struct dm_policy_user_key){
+            policy_text(u->storage_, dm_json_name(k)), policy_text(u->storage_, dm_json_str(k))};
+    }
+}
+
+dm_view dm_policy_user_key(const struct dm_policy_user *u, dm_view group)
+{
+    for (size_t i = 0; i < u->n_keys; i++)
+        if (dm_view_eq(u->keys[i].group, group))
+            return u->keys[i].key;
+    return DM_VIEW_NONE;
+}
+
 enum dm_code dm_policy_user_build(const struct dm_json *user, const struct dm_json *subscriptions,
-                                  struct dm_policy_user **ret, struct dm_error *err)
+                                  const struct dm_json *credits, struct dm_policy_user **ret,
+                                  struct dm_error *err)
 {
     dm_view username = dm_json_str(dm_json_get(user, DM_LIT("username")));
     struct dm_policy_storage *s;
@@ -107,6 +131,7 @@ enum dm_code dm_policy_user_build(const struct dm_json *user, const struct dm_js
     read_rate(user, u);
     read_throttle(user, u);
     read_bandwidth(user, u);
+    read_keys(credits, u);
     *ret = u;
     return DM_OK;
 }

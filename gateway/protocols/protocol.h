@@ -11,6 +11,7 @@ struct gw_protocol {
     dm_view allow;    /* the same as an Allow field */
     enum gw_count body_refused;
     bool count_is_consent; /* knows only POST: a retry count is itself the consent to repeat (R5) */
+    bool crud_costs_credit; /* a CRUD API costs a credit over GraphQL alone (gateway.md §11) */
     int64_t (*body_limit)(const struct dm_settings *s);
     /* Names the API in route and where the endpoint's path begins; leaves api NULL when there is
      * none. NULL: the router knows the prefix, but nothing serves it (yet): 404. */

@@ -1,6 +1,7 @@
 #include "gateway/snapshot/loader.h"
 
 #include "base/log.h"
+#include "store/live_keys.h"
 #include <stdatomic.h>
 
 struct gw_loader {
@@ -9,12 +10,6 @@ struct gw_loader {
     struct dm_policy_builder *builder;
     struct dm_metric *rejected;
 };
-
-/* Users and subscriptions are fetched on demand (principals.h), not held in the snapshot. */
-static bool on_demand(dm_view kind)
-{
-    return dm_view_eq(kind, DM_LIT("user")) || dm_view_eq(kind, DM_LIT("subscription"));
-}
 
 static enum dm_code put(struct gw_loader *l, const struct dm_live_change *c, struct dm_error *err)
 {
@@ -34,7 +29,8 @@ static void on_change(struct dm_live_subscriber *s, uint64_t generation,
     struct dm_error err;
 
     for (size_t i = 0; i < n; i++) {
-        if (on_demand(changes[i].kind) || put(l, &changes[i], &err) == DM_OK)
+        if (dm_live_kind_on_demand(changes[i].kind) || /* principals.h */
+            put(l, &changes[i], &err) == DM_OK)
             continue;
         dm_metric_add(l->rejected, l->config.shard, 1);
         DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "policy.object.refused", DM_F("kind", changes[i].kind),

@@ -3,8 +3,10 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "store/live_keys.h"
 
 enum {
+    OBJECTS = 3, /* user, subscription, user_credits: of one name, fetched together */
     /* Changes that may overtake one fetch; each needs a write on the platform, and the asker's own
      * deadline ends it anyway. */
     REFETCH_MAX = 64
@@ -137,13 +139,19 @@ static enum dm_code build(const struct dm_live_object *objects, dm_view username
 {
     DM_DEFER(dm_json_freep) struct dm_json *user = NULL;
     DM_DEFER(dm_json_freep) struct dm_json *subscriptions = NULL;
+    DM_DEFER(dm_json_freep) struct dm_json *credits = NULL;
     enum dm_code rc = dm_json_parse(objects[0].bytes, &dm_json_default, &user, err);
 
     if (rc == DM_OK && !dm_view_eq(dm_json_str(dm_json_get(user, DM_LIT("username"))), username))
         rc = DM_FAIL(err, DM_INVALID, ERR_NONE, "published under another name");
     if (rc == DM_OK && objects[1].code == DM_OK)
         rc = dm_json_parse(objects[1].bytes, &dm_json_default, &subscriptions, err);
-    return rc == DM_OK ? dm_policy_user_build(user, subscriptions, ret, err) : rc;
+    if (rc == DM_OK && objects[2].code == DM_OK)
+        rc = dm_json_parse(objects[2].bytes, &dm_json_default, &credits, err);
+    if (rc == DM_OK && credits != NULL &&
+        !dm_view_eq(dm_json_str(dm_json_get(credits, DM_LIT("username"))), username))
+        rc = DM_FAIL(err, DM_INVALID, ERR_NONE, "credits published under another name");
+    return rc == DM_OK ? dm_policy_user_build(user, subscriptions, credits, ret, err) : rc;
 }
 
 static void start(struct fetch *f);
@@ -154,13 +162,16 @@ static void on_objects(struct dm_live_wait *w, const struct dm_live_object *obje
     struct dm_policy_user *user = NULL;
     struct dm_error err;
 
-    DM_REQUIRE(n == 2);
+    DM_REQUIRE(n == OBJECTS);
     if (f->overtaken && f->again < REFETCH_MAX) {
         f->again++;
         start(f);
         return;
     }
-    if (f->overtaken || objects[0].code == DM_UNAVAILABLE || objects[1].code == DM_UNAVAILABLE) {
+    bool away = false;
+    for (size_t i = 0; i < n; i++)
+        away = away || objects[i].code == DM_UNAVAILABLE;
+    if (f->overtaken || away) {
         tell_all(f, !f->overtaken && stale_will_do(f) ? DM_OK : DM_UNAVAILABLE);
         return;
     }
@@ -184,10 +195,12 @@ static void on_objects(struct dm_live_wait *w, const struct dm_live_object *obje
 static void start(struct fetch *f)
 {
     const dm_view username = dm_view_of(f->username);
-    const dm_view wanted[2][2] = {{DM_LIT("user"), username}, {DM_LIT("subscription"), username}};
+    const dm_view wanted[OBJECTS][2] = {{DM_LIT("user"), username},
+                                        {DM_LIT("subscription"), username},
+                                        {DM_LIT("user_credits"), username}};
 
     f->overtaken = false;
-    dm_live_ask_objects(f->owner->live, wanted, 2, f->deadline, &f->wait, on_objects);
+    dm_live_ask_objects(f->owner->live, wanted, OBJECTS, f->deadline, &f->wait, on_objects);
 }
 
 static struct fetch *find_fetch(const struct gw_principals *p, dm_view username)
@@ -237,8 +250,7 @@ static void on_change(struct dm_live_subscriber *s, uint64_t generation,
     for (size_t i = 0; i < n; i++) {
         struct fetch *f;
 
-        if (!dm_view_eq(changes[i].kind, DM_LIT("user")) &&
-            !dm_view_eq(changes[i].kind, DM_LIT("subscription")))
+        if (!dm_live_kind_on_demand(changes[i].kind))
             continue;
         dm_map_remove(p->entries, changes[i].id);
         f = find_fetch(p, changes[i].id);

@@ -1,5 +1,6 @@
 /* After the last byte, whatever became of the request: counters, bandwidth, the access line. */
 #include "gateway/access_log.h"
+#include "gateway/limit/credits.h"
 #include "gateway/pipeline.h"
 #include "gateway/upstream/call.h"
 #include "gateway/worker.h"
@@ -31,6 +32,7 @@ enum gw_next step_account(struct gw_request *rq)
     const dm_time took = gw_now(rq) - rq->x->started;
 
     gw_call_cancel(rq);
+    gw_credits_finish(rq);
     if (rq->up.probe) /* taken, never reported: the next call may probe */
         gw_breaker_release(&gw_worker_slot(rq->worker, rq->route.api->slot)->breaker);
     add_bandwidth(rq);

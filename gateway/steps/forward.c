@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "crypto/random.h"
 #include "gateway/fixed.h"
+#include "gateway/limit/credits.h"
 #include "gateway/pipeline.h"
 #include "gateway/protocols/protocol.h"
 #include "gateway/upstream/balance.h"
@@ -88,6 +89,7 @@ static enum gw_next rest(struct gw_request *rq)
         gw_now(rq) + gw_retry_delay(&rq->up.retry, rq->up.attempts, dm_random_u64());
 
     gw_call_cancel(rq);
+    rq->up.reached = false; /* that attempt failed, whatever left */
     if (until >= rq->times.deadline)
         return gw_refuse(rq, ERR_UPSTREAM_TIMEOUT, "upstream; budget");
     gw_metrics_count(&rq->worker->metrics, GW_COUNT_RETRY);
@@ -121,6 +123,8 @@ static enum gw_next judge(struct gw_request *rq)
     if (gw_retry_allowed(&rq->up.retry, rq->up.attempts, &a))
         return rest(rq);
     rq->times.backend = gw_now(rq) - rq->times.forwarded;
+    if (a.answered && a.status < 500) /* as soon as it is known: a stream may outlast the hold */
+        gw_credits_settle(rq, true);
     return a.answered ? GW_NEXT : fail(rq);
 }
 

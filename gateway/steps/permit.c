@@ -1,6 +1,7 @@
 /* May they, by what this process knows: subscription, group, role, an active API with a server. The
  * verdict is kept, not spoken: a revoked token answers 401 before a local 403 (O20). */
 #include "gateway/fixed.h"
+#include "gateway/limit/credits.h"
 #include "gateway/pipeline.h"
 #include "gateway/upstream/balance.h"
 #include "gateway/worker.h"
@@ -75,8 +76,8 @@ enum gw_next step_permit(struct gw_request *rq)
     }
     if (rq->route.guarded)
         judge_caller(rq);
-    else if (rq->route.api->credits_enabled && !rq->route.api->is_public && !rq->who.verified)
-        keep(rq, ERR_NO_CREDITS, "credits; anonymous"); /* O1 */
+    else if (gw_credits_apply(rq) && !rq->who.verified)
+        keep(rq, gw_credits_nobody(rq), "credits; anonymous"); /* O1 */
     if (rq->permit.refusal == ERR_NONE)
         judge_api(rq);
     return GW_NEXT;

@@ -130,14 +130,16 @@ void gw_call_start(struct gw_request *rq)
     };
 
     DM_REQUIRE(rq->up.call == NULL);
-    rq->up.got_head = rq->up.ended = false;
+    rq->up.got_head = rq->up.ended = rq->up.reached = false;
     rq->up.call = dm_http_ask(rq->worker->client, &ask, &handler, rq);
 }
 
 void gw_call_cancel(struct gw_request *rq)
 {
-    if (rq->up.call != NULL)
-        dm_http_cancel(DM_TAKE(rq->up.call));
+    if (rq->up.call == NULL)
+        return;
+    rq->up.reached = dm_http_sent_any(rq->up.call);
+    dm_http_cancel(DM_TAKE(rq->up.call));
 }
 
 static void upload_ended(struct gw_request *rq)

@@ -36,6 +36,12 @@ static bool own_authorization(const struct gw_request *rq)
     return rq->who.credential != GW_CREDENTIAL_HEADER;
 }
 
+/* The client's own is replaced by the key of a credit definition (§11), in any case of letters. */
+static bool is_key_header(const struct gw_request *rq, dm_view name)
+{
+    return rq->credit.header.len > 0 && dm_view_eq_nocase(name, rq->credit.header);
+}
+
 /* api_authorization_field_swap (§13.2): the value of field H, if H passes; ptr NULL: blank or
  * absent. */
 static dm_view swapped(const struct gw_request *rq)
@@ -43,6 +49,8 @@ static dm_view swapped(const struct gw_request *rq)
     const struct dm_policy_api *api = rq->route.api;
     const struct dm_fields *in = &rq->x->head.fields;
 
+    if (is_key_header(rq, api->auth_swap))
+        return rq->credit.key;
     for (size_t i = 0; api->auth_swap.len > 0 && i < in->count; i++) {
         const struct dm_field_line *f = &in->items[i];
         if (dm_view_eq_nocase(f->name, api->auth_swap) && dm_view_trim(f->value).len > 0 &&
@@ -60,7 +68,7 @@ static void add_clients_fields(const struct gw_request *rq, struct dm_buf *out)
 
     for (size_t i = 0; i < in->count; i++) {
         const struct dm_field_line *f = &in->items[i];
-        if (!gw_header_passes(api, in, f, DM_HF_REQUEST))
+        if (!gw_header_passes(api, in, f, DM_HF_REQUEST) || is_key_header(rq, f->name))
             continue;
         if (f->id == DM_HDR_COOKIE)
             add_cookies(out, f->value);
@@ -69,12 +77,17 @@ static void add_clients_fields(const struct gw_request *rq, struct dm_buf *out)
     }
 }
 
+/* A key that is to be the Authorization gives way to a swap alone. */
 static void add_authorization(const struct gw_request *rq, struct dm_buf *out)
 {
-    if (rq->route.api->auth_swap.len == 0)
+    const bool is_key = is_key_header(rq, dm_header_name(DM_HDR_AUTHORIZATION));
+
+    if (rq->route.api->auth_swap.len == 0 && !is_key)
         return;
-    dm_view value = swapped(rq);
-    if (value.ptr == NULL && own_authorization(rq))
+    dm_view value = rq->route.api->auth_swap.len > 0 ? swapped(rq) : DM_VIEW_NONE;
+    if (value.ptr == NULL && is_key)
+        value = rq->credit.key;
+    else if (value.ptr == NULL && own_authorization(rq))
         value = gw_field(rq, DM_HDR_AUTHORIZATION);
     if (value.len > 0)
         add(out, DM_HDR_AUTHORIZATION, value);
@@ -108,6 +121,8 @@ bool gw_headers_up(struct gw_request *rq)
     dm_buf_add(out, DM_LIT(" HTTP/1.1\r\n"));
     add(out, DM_HDR_HOST, rq->up.server->host_header);
     add_clients_fields(rq, out);
+    if (rq->credit.header.len > 0 && !is_key_header(rq, dm_header_name(DM_HDR_AUTHORIZATION)))
+        add_line(out, rq->credit.header, rq->credit.key);
     add_authorization(rq, out);
     add_ours(rq, out);
     if (!dm_buf_ok(out))

@@ -30,6 +30,14 @@ static int until_throttle(struct rig *r)
     return rig_begin(r, RIG_OK);
 }
 
+static int until_reserve(struct rig *r)
+{
+    rig_one_server(r, "\"api_credits_enabled\":true,\"api_credit_group\":\"g\",");
+    rig_set_credits(r, "bob", 1);
+    r->live.holds_reserve = true;
+    return rig_begin(r, RIG_OK);
+}
+
 static int until_upstream(struct rig *r)
 {
     rig_one_server(r, "");
@@ -77,12 +85,15 @@ static const struct state {
     {"principal", GW_WAIT_PRINCIPAL, until_principal},
     {"admission", GW_WAIT_ADMISSION, until_admission},
     {"throttle", GW_WAIT_THROTTLE, until_throttle},
+    {"reserve", GW_WAIT_RESERVE, until_reserve},
     {"upstream", GW_WAIT_UPSTREAM, until_upstream},
     {"upload", GW_WAIT_UPSTREAM, until_upload},
     {"backoff", GW_WAIT_BACKOFF, until_backoff},
     {"answer", GW_WAIT_ANSWER, until_answer},
     {"held answer", GW_WAIT_ANSWER, until_held_answer},
 };
+
+enum { UPSTREAM = 4 }; /* the row */
 
 static struct rig *begin(const struct state *s, int *ret_fd)
 {
@@ -163,7 +174,7 @@ static void a_request_finishes_in_its_own_world(void **state)
 static void an_upstream_call_ends_with_its_client(void **state)
 {
     int fd;
-    struct rig *r = begin(&states[3], &fd);
+    struct rig *r = begin(&states[UPSTREAM], &fd);
 
     (void)state;
     assert_true(r->up[0].conns[0].fd >= 0);
@@ -175,7 +186,7 @@ static void an_upstream_call_ends_with_its_client(void **state)
 static void a_stale_handle_finds_nobody(void **state)
 {
     int fd;
-    struct rig *r = begin(&states[3], &fd);
+    struct rig *r = begin(&states[UPSTREAM], &fd);
     const struct gw_request *rq = rig_waiting(r, GW_WAIT_UPSTREAM);
     const struct gw_handle handle = rq->handle;
 

@@ -230,6 +230,17 @@ static void tap_bandwidth(struct dm_live *l, dm_view subject, int64_t window, in
     dm_live_add_bandwidth(tap_of(l)->real, subject, window, bytes);
 }
 
+static void tap_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
+                        struct dm_live_wait *w, dm_reserve_fn fn)
+{
+    dm_live_ask_reserve(tap_of(l)->real, ask, deadline, w, fn);
+}
+
+static void tap_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent)
+{
+    dm_live_settle(tap_of(l)->real, group, subject, id, spent);
+}
+
 static void tap_objects(struct dm_live *l, const dm_view (*names)[2], size_t n, dm_time deadline,
                         struct dm_live_wait *w, dm_objects_fn fn)
 {
@@ -250,6 +261,8 @@ static const struct dm_live_ops tap_ops = {
     .cancel = tap_cancel,
     .ask_admit = tap_admit,
     .add_bandwidth = tap_bandwidth,
+    .ask_reserve = tap_reserve,
+    .settle = tap_settle,
     .ask_objects = tap_objects,
     .subscribe = tap_subscribe,
     .free = tap_free,

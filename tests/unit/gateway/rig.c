@@ -68,6 +68,39 @@ static void hold_bandwidth(struct dm_live *l, dm_view subject, int64_t window, i
     dm_live_add_bandwidth(holding(l)->real, subject, window, bytes);
 }
 
+/* Held: the credit is taken, and the answer does not come. */
+static void swallow(struct dm_live_wait *w, enum dm_reserve_verdict v)
+{
+    (void)w;
+    (void)v;
+}
+
+static void hold_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
+                         struct dm_live_wait *w, dm_reserve_fn fn)
+{
+    struct rig_holding *h = holding(l);
+
+    h->n_reserves++;
+    h->hold = ask->hold;
+    if (!h->holds_reserve) {
+        dm_live_ask_reserve(h->real, ask, deadline, w, fn);
+        return;
+    }
+    dm_live_ask_reserve(h->real, ask, deadline, &h->swallowed, swallow);
+    w->pending = true;
+    h->wait = w;
+    h->reserve = fn;
+}
+
+static void hold_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent)
+{
+    struct rig_holding *h = holding(l);
+
+    h->n_spent += spent;
+    h->n_given_back += !spent;
+    dm_live_settle(h->real, group, subject, id, spent);
+}
+
 static void hold_subscribe(struct dm_live *l, struct dm_live_subscriber *s)
 {
     dm_live_subscribe(holding(l)->real, s);
@@ -82,6 +115,8 @@ static const struct dm_live_ops holding_ops = {
     .cancel = hold_cancel,
     .ask_admit = hold_admit,
     .add_bandwidth = hold_bandwidth,
+    .ask_reserve = hold_reserve,
+    .settle = hold_settle,
     .ask_objects = hold_objects,
     .subscribe = hold_subscribe,
     .free = hold_free,
@@ -300,6 +335,8 @@ struct admin_call {
     struct rig *rig;
     const struct dm_live_change *change;
     const char *username, *jti;
+    const char *group; /* credits: set, or read where balance is negative */
+    int64_t balance;
     enum dm_code code;
     _Atomic bool done;
 };
@@ -310,6 +347,12 @@ static void *run_admin_call(void *arg)
 
     if (c->change != NULL)
         c->code = dm_live_publish(c->rig->admin, c->change, 1, NULL, NULL);
+    else if (c->group != NULL && c->balance >= 0)
+        c->code = dm_live_credits_set(c->rig->admin, dm_view_of(c->group), dm_view_of(c->username),
+                                      c->balance, false, NULL);
+    else if (c->group != NULL)
+        c->code = dm_live_credits_get(c->rig->admin, dm_view_of(c->group), dm_view_of(c->username),
+                                      &c->balance, NULL);
     else
         c->code = dm_live_revoke(c->rig->admin, dm_view_of(c->username), dm_view_of(c->jti),
                                  START + 3600 * DM_SEC, NULL);
@@ -341,6 +384,21 @@ void rig_revoke(struct rig *r, const char *username, const char *jti)
     struct admin_call c = {.rig = r, .username = username, .jti = jti};
 
     admin_call(&c);
+}
+
+void rig_set_credits(struct rig *r, const char *username, int64_t balance)
+{
+    struct admin_call c = {.rig = r, .username = username, .group = "g", .balance = balance};
+
+    admin_call(&c);
+}
+
+int64_t rig_credits(struct rig *r, const char *username)
+{
+    struct admin_call c = {.rig = r, .username = username, .group = "g", .balance = -1};
+
+    admin_call(&c);
+    return c.balance;
 }
 
 /* Members that `more` does not bring itself. */

@@ -39,10 +39,13 @@ struct rig_upstream {
 struct rig_holding { /* a live store that keeps every answer until told otherwise */
     struct dm_live base;
     struct dm_live *real;
-    bool holds_admit, holds_objects, away;
-    struct dm_live_wait *wait;
+    bool holds_admit, holds_objects, holds_reserve, away;
+    struct dm_live_wait *wait, swallowed;
     dm_admit_fn admit;
     dm_objects_fn objects;
+    dm_reserve_fn reserve;
+    size_t n_reserves, n_spent, n_given_back; /* asks and settles */
+    dm_time hold;                             /* of the last reservation */
     size_t n_admits, n_cancelled;
     int64_t bandwidth; /* bytes added */
 };
@@ -88,6 +91,9 @@ void rig_user(struct rig *r, const char *username, const char *more);
 void rig_publish(struct rig *r, const char *kind, const char *id,
                  const char *json); /* NULL: deleted */
 void rig_revoke(struct rig *r, const char *username, const char *jti);
+/* Of group g. */
+void rig_set_credits(struct rig *r, const char *username, int64_t balance);
+int64_t rig_credits(struct rig *r, const char *username);
 const char *rig_token(struct rig *r, const char *username, const char *more_claims);
 
 void rig_turn(struct rig *r);

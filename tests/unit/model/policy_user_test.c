@@ -6,7 +6,7 @@ static struct dm_policy_user *build(const char *members)
     struct dm_policy_user *u = NULL;
     (void)snprintf(text, sizeof text, "{\"username\":\"ann\"%s}", members);
     struct dm_json *j = kit_json(text);
-    assert_int_equal(dm_policy_user_build(j, NULL, &u, NULL), DM_OK);
+    assert_int_equal(dm_policy_user_build(j, NULL, NULL, &u, NULL), DM_OK);
     dm_json_free(j);
     return u;
 }
@@ -35,7 +35,7 @@ static void lists_are_sorted_and_found(void **state)
         kit_json("{\"username\":\"ann\",\"role\":\"ops\",\"groups\":[\"b\",\"ALL\",\"a\"]}");
     struct dm_json *subscriptions =
         kit_json("{\"username\":\"ann\",\"apis\":[\"z/v1\",\"a/v2\",\"a/v1\"]}");
-    assert_int_equal(dm_policy_user_build(user, subscriptions, &u, NULL), DM_OK);
+    assert_int_equal(dm_policy_user_build(user, subscriptions, NULL, &u, NULL), DM_OK);
     dm_json_free(user);
     dm_json_free(subscriptions);
     assert_true(dm_view_eq(u->role, DM_LIT("ops")));
@@ -55,7 +55,7 @@ static void user_without_a_name_is_refused(void **state)
     for (size_t i = 0; i < DM_COUNT_OF(faulty); i++) {
         struct dm_policy_user *u = NULL;
         struct dm_json *j = kit_json(faulty[i]);
-        assert_int_equal(dm_policy_user_build(j, NULL, &u, NULL), DM_INVALID);
+        assert_int_equal(dm_policy_user_build(j, NULL, NULL, &u, NULL), DM_INVALID);
         assert_null(u);
         dm_json_free(j);
     }
@@ -163,6 +163,28 @@ static void bandwidth_follows_its_table(void **state)
     }
 }
 
+static void own_keys_are_found_by_group(void **state)
+{
+    (void)state;
+    struct dm_policy_user *u = NULL;
+    DM_DEFER(dm_json_freep) struct dm_json *user = NULL;
+    DM_DEFER(dm_json_freep) struct dm_json *credits = NULL;
+    assert_int_equal(dm_json_parse(DM_LIT("{\"username\":\"ann\"}"), &dm_json_default, &user, NULL),
+                     DM_OK);
+    assert_int_equal(
+        dm_json_parse(DM_LIT("{\"username\":\"ann\",\"keys\":{\"g\":\"enc:1\",\"h\":\"\","
+                             "\"i\":7,\"j\":null,\"k\":\"2\"}}"),
+                      &dm_json_default, &credits, NULL),
+        DM_OK);
+    assert_int_equal(dm_policy_user_build(user, NULL, credits, &u, NULL), DM_OK);
+    assert_int_equal(u->n_keys, 2);
+    assert_true(dm_view_eq(dm_policy_user_key(u, DM_LIT("g")), DM_LIT("enc:1")));
+    assert_true(dm_view_eq(dm_policy_user_key(u, DM_LIT("k")), DM_LIT("2")));
+    assert_null(dm_policy_user_key(u, DM_LIT("h")).ptr);
+    assert_null(dm_policy_user_key(u, DM_LIT("none")).ptr);
+    dm_policy_user_unref(u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +195,7 @@ int main(void)
         cmocka_unit_test(throttle_follows_its_table),
         cmocka_unit_test(endless_wait_does_not_overflow),
         cmocka_unit_test(bandwidth_follows_its_table),
+        cmocka_unit_test(own_keys_are_found_by_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
