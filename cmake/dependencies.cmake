@@ -21,8 +21,9 @@ dm_library(microhttpd "libmicrohttpd>=0.9.75")
 dm_library(zlib zlib)
 dm_library(mongoc "libmongoc-1.0>=1.23")
 # bson_t asks for 128 bytes, which gcc's stack for detect_stack_use_after_return does not give.
-target_compile_options(dm_mongoc INTERFACE
-                       $<$<BOOL:${DOORMAN_SANITIZE}>:-fno-sanitize=alignment>)
+if(DOORMAN_SANITIZE MATCHES "undefined")
+    target_compile_options(dm_mongoc INTERFACE -fno-sanitize=alignment)
+endif()
 dm_library(hiredis "hiredis>=0.14")
 
 find_path(LLHTTP_INCLUDE llhttp.h
