@@ -157,19 +157,35 @@ def idle_resident(proxy):
     return load.wait_for_growth_to_end(proxy, 1) / 1024
 
 
+@dataclasses.dataclass
+class Resident:
+    """MB of one policy: without load, and the peak with busy connections."""
+
+    quiet: float
+    busy: float
+
+
+def resident(plan, proxy):
+    quiet = idle_resident(proxy)
+    proxy.log_in()
+    proxy.forget_peak()
+    load.wrk(proxy, BUSY, max(plan.seconds, 3))
+    return Resident(quiet, proxy.peak_kb() / 1024)
+
+
 def large_policy(machine, plan):
-    """Resident MB of doorman with a large policy and busy connections; and without the load."""
-    proxy = proxies.Bench(machine, "doorman_large").start()
+    """Of doorman with a large policy: as it was created, and restarted from its dump."""
+    proxy = proxies.Bench(machine, "doorman_large", {"MEM_ENCRYPTION_KEY": proxies.SECRET}).start()
     try:
         admin, _ = proxy.publish()
         for number in range(plan.apis - 1):
             api = platform.make_api(admin, proxies.UPSTREAM, name=f"api{number}")
             for endpoint in range(plan.endpoints):
                 platform.make_endpoint(admin, api, f"/resource{endpoint}/{{id}}")
-        quiet = idle_resident(proxy)
-        proxy.forget_peak()
-        load.wrk(proxy, BUSY, max(plan.seconds, 3))
-        return quiet, proxy.peak_kb() / 1024
+        created = resident(plan, proxy)
+        proxy.stop()
+        proxy.start()
+        return created, resident(plan, proxy)
     finally:
         proxy.stop()
 
@@ -303,9 +319,31 @@ class Run:
             say("large bodies")
             self.streams = streams(self.machine, self.plan)
             say(f"{self.plan.apis} APIs with {self.plan.endpoints} endpoints each")
-            self.large = large_policy(self.machine, self.plan)
-            self.notes.append(f"the large policy alone, without load: {self.large[0]:.1f} MB "
-                              "resident")
+            self.large()
+
+    def large(self):
+        self.created, self.restarted = large_policy(self.machine, self.plan)
+        self.notes.append(f"the large policy without load: {self.created.quiet:.1f} MB resident, "
+                          f"after a restart {self.restarted.quiet:.1f} MB")
+
+    def measure_memory(self):
+        """Only what is resident of doorman, with its targets."""
+        demand_free(proxies.UPSTREAM_PORT)
+        with contextlib.ExitStack() as running:
+            running.callback(proxies.Upstream(self.machine).start().stop)
+            idle = proxies.Bench(self.machine, "doorman").start()
+            self.idle = {"doorman": idle_resident(idle)}
+            idle.stop()
+            self.large()
+
+    def memory_targets(self):
+        single = (lambda value: None) if self.peers_only else (lambda value: spread([value()]))
+        policy = f"resident, {self.plan.apis} APIs × {self.plan.endpoints} endpoints, "
+        return [Target("resident, idle", 12, "MB", single(lambda: self.idle["doorman"])),
+                Target(f"{policy}{BUSY} busy connections", 20, "MB",
+                       single(lambda: self.created.busy)),
+                Target(f"{policy}after a restart from the dump", 20, "MB",
+                       single(lambda: self.restarted.busy))]
 
     def judge(self):
         ours = not self.peers_only
@@ -326,9 +364,7 @@ class Run:
                    pair(self.rsa, "doorman_rs", "haproxy_rs")),
             Target("p99 at the fixed rate, ÷ HAProxy with JWT", 1.15, "",
                    ratios(p99["doorman"], p99["haproxy_hs"]) if ours and p99 else None),
-            Target("resident, idle", 12, "MB", single(self.idle.get("doorman"))),
-            Target(f"resident, {self.plan.apis} APIs × {self.plan.endpoints} endpoints, "
-                   f"{BUSY} busy connections", 20, "MB", single(self.large[1] if ours else None)),
+            *self.memory_targets(),
             Target("bytes per idle connection", 512, "B", single(self.idle_bytes.get("doorman"))),
             Target(f"{self.plan.body // MB} MB body down, resident growth", 1, "MB",
                    single(self.streams["down"] if ours else None)),
@@ -367,6 +403,11 @@ class Run:
         rows += [row("resident, idle, MB", ones(self.idle), 1),
                  row("bytes per idle connection", ones(self.idle_bytes), 0)]
         return table(rows)
+
+    def report_memory(self):
+        rows = [target.row() for target in self.memory_targets()]
+        return "\n".join([table([["figure", "promised", "measured", ""], *rows]), "",
+                          *(f"Note: {note}" for note in self.notes)]) + "\n"
 
     def report(self):
         void = self.busy.void + self.few.void + self.rsa.void
@@ -413,7 +454,9 @@ def demand_free(port):
 def main():
     parser = argparse.ArgumentParser(prog="bench/run")
     parser.add_argument("--quick", action="store_true", help="two minutes: shows that it works")
-    parser.add_argument("--peers-only", action="store_true", help="without doorman")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--peers-only", action="store_true", help="without doorman")
+    part.add_argument("--only", choices=["memory"], help="print one part; writes nothing")
     parser.add_argument("--rate", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -426,6 +469,10 @@ def main():
         machine = proxies.Machine(folder)
         machine.rate = pathlib.Path(arguments.rate).resolve()
         run = Run(machine, plan, arguments.peers_only)
+        if arguments.only == "memory":
+            run.measure_memory()
+            print(run.report_memory())
+            return
         run.measure()
         text = run.report()
     print(text)
