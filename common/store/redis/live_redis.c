@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "crypto/ed25519.h"
 #include "io/resolver.h"
 
 #include "base/poison.h"
@@ -21,6 +22,19 @@ void live_redis_odd(struct live_redis_handle *h, const char *what,
     h->told_odd = now;
     DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "unusable reply of Redis", DM_FC("to", what),
            DM_F("reply", dm_redis_text(reply)));
+}
+
+dm_view live_number(struct live_number *n, int64_t value)
+{
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    n->at = sizeof n->bytes;
+    do {
+        n->bytes[--n->at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left != 0);
+    if (value < 0)
+        n->bytes[--n->at] = '-';
+    return dm_view_make(n->bytes + n->at, sizeof n->bytes - n->at);
 }
 
 dm_time live_redis_guess_wall(const struct live_redis_handle *h)
@@ -45,9 +59,15 @@ struct dm_metric *live_redis_odd_metric(struct dm_metrics *m)
 enum dm_code dm_live_redis_new(const struct dm_live_redis_config *c, struct dm_live_redis **ret,
                                struct dm_error *err)
 {
-    (void)err;
+    struct dm_ed25519_verifier *verifier = NULL;
+    if (c->policy_verify_keys.len > 0) {
+        enum dm_code rc = dm_ed25519_verifier_new(c->policy_verify_keys, &verifier, err);
+        if (rc != DM_OK)
+            return rc;
+    }
     struct dm_live_redis *hub = DM_NEW(struct dm_live_redis);
     hub->config = *c;
+    hub->verifier = verifier;
     hub->odd_replies = live_redis_odd_metric(c->metrics);
     DM_REQUIRE(pthread_mutex_init(&hub->lock, NULL) == 0);
     dm_list_init(&hub->handles);
@@ -61,6 +81,7 @@ void dm_live_redis_free(struct dm_live_redis *hub)
         return;
     DM_REQUIRE(dm_list_empty(&hub->handles)); /* handles first */
     live_policy_hub_free(hub->policy);
+    dm_ed25519_verifier_free(hub->verifier);
     dm_live_outage_free(hub->outage);
     (void)pthread_mutex_destroy(&hub->lock);
     dm_mem_free(hub);

@@ -22,19 +22,6 @@ struct live_admissions {
     size_t n_free;
 };
 
-dm_view live_number(struct live_number *n, int64_t value)
-{
-    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    n->at = sizeof n->bytes;
-    do {
-        n->bytes[--n->at] = (char)('0' + left % 10);
-        left /= 10;
-    } while (left != 0);
-    if (value < 0)
-        n->bytes[--n->at] = '-';
-    return dm_view_make(n->bytes + n->at, sizeof n->bytes - n->at);
-}
-
 static int64_t within(int64_t value)
 {
     return value < 0 ? 0 : value > CAP_MAX ? CAP_MAX : value;

@@ -4,13 +4,6 @@
 
 #include "store/redis/live_redis_priv.h"
 
-enum { LIVE_NUMBER_MAX = 24 };
-struct live_number { /* decimal text, for arguments of scripts */
-    char bytes[LIVE_NUMBER_MAX];
-    uint8_t at;
-};
-dm_view live_number(struct live_number *n, int64_t value);
-
 struct live_slots; /* parts of an admission in a Cluster */
 
 struct live_admission {

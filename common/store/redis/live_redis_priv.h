@@ -21,6 +21,14 @@ struct live_admissions;   /* of one handle (live_redis_admit.c) */
 struct live_bandwidth;    /* of one handle (live_redis_bandwidth.c) */
 struct live_credits;      /* of one handle (live_redis_credits.c) */
 struct live_publisher;    /* of the admin (live_redis_publish.c) */
+struct dm_ed25519_verifier;
+
+enum { LIVE_NUMBER_MAX = 24 };
+struct live_number { /* decimal text, for arguments of scripts */
+    char bytes[LIVE_NUMBER_MAX];
+    uint8_t at;
+};
+dm_view live_number(struct live_number *n, int64_t value);
 
 /* --- the data plane's side --- */
 
@@ -46,6 +54,7 @@ void live_watch_free(struct live_watch *w);
 struct dm_live_redis {
     struct dm_live_redis_config config; /* views borrowed, as the config says */
     struct dm_metric *odd_replies;      /* NULL: nobody counts */
+    struct dm_ed25519_verifier *verifier; /* of policy; NULL: unsigned policy is taken */
     _Atomic bool connected;             /* of the owner, for readiness */
     struct dm_live_outage *outage;      /* what decides while Redis is away */
     _Atomic unsigned open_breakers;     /* of the handles */
