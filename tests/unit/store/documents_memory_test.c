@@ -149,6 +149,38 @@ static void ten_thousand_endpoints_fit_in_five_halves_of_a_megabyte(void **state
     dm_documents_free(d);
 }
 
+/* Names that the field tables know and UUIDs are packed; the searched value may be either, or in a
+ * list, or a text that looks like one. */
+static void packed_documents_are_found_by_any_value(void **state)
+{
+    (void)state;
+    static const char id[] = "6a1f0000-0000-4000-8000-0123456789ab";
+    struct dm_documents *d = open_memory();
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "{\"api_name\":\"api_id\",\"owner\":\"%s\",\"groups\":[\"x\",\"%s\"],"
+                   "\"note\":\"a \\\"api_name\\\": \\u0001 \\\"%s\",\"active\":true}",
+                   id, id, id);
+    assert_int_equal(documents_insert(d, "things", text), DM_OK);
+    assert_int_equal(documents_insert(d, "things", "{\"api_name\":\"other\"}"), DM_OK);
+    (void)snprintf(text, sizeof text, "a \"api_name\": \1 \"%s", id);
+    const struct dm_filter filters[] = {
+        DM_WHERE("api_name", DM_LIT("api_id")),
+        DM_WHERE("owner", dm_view_of(id)),
+        DM_WHERE("note", dm_view_of(text)),
+        {"groups", DM_FILTER_HAS, DM_JSON_STRING, dm_view_of(id), 0},
+        {"groups", DM_FILTER_HAS, DM_JSON_STRING, DM_LIT("x"), 0},
+        {"active", DM_FILTER_EQ, DM_JSON_BOOL, DM_VIEW_NONE, 1},
+        {"api_name", DM_FILTER_NE, DM_JSON_STRING, DM_LIT("other"), 0},
+    };
+    for (size_t i = 0; i < DM_COUNT_OF(filters); i++) {
+        uint64_t n = 0;
+        assert_int_equal(dm_documents_count(d, "things", &filters[i], 1, &n, NULL), DM_OK);
+        assert_int_equal(n, 1);
+    }
+    dm_documents_free(d);
+}
+
 enum { THREADS = 4, ROUNDS = 200 };
 
 static enum dm_code count_up(void *ctx, struct dm_json *doc, struct dm_error *err)
@@ -203,6 +235,7 @@ int main(void)
         cmocka_unit_test(faulty_import_is_refused_and_leaves_the_store_empty),
         cmocka_unit_test(every_write_asks_the_fault_point),
         cmocka_unit_test(ten_thousand_endpoints_fit_in_five_halves_of_a_megabyte),
+        cmocka_unit_test(packed_documents_are_found_by_any_value),
         cmocka_unit_test(concurrent_updates_are_all_kept),
     };
     int failed = documents_contract_run("documents: memory", &memory);

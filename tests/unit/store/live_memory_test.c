@@ -4,6 +4,7 @@
 #include "live_contract.h"
 
 #include "store/live_delayed.h"
+#include "store/live_state.h"
 
 /* --- the same contract three times: on the owner's loop, from another loop, and delayed --- */
 
@@ -278,6 +279,61 @@ static void held_answers_wait_for_their_release(void **state)
     assert_int_equal(y.times, 0);
 }
 
+static void only_what_nobody_asks_for_on_demand_is_packed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *bytes;
+        bool packed;
+    } cases[] = {
+        {"endpoint", "{\"endpoint_uri\":\"/\"}", true},
+        {"user", "{\"username\":\"ann\"}", false},
+        {"subscription", "{\"username\":\"ann\"}", false},
+        {"api", "\1\2\3", false}, /* would get longer */
+        {"api", NULL, false},
+    };
+    for (size_t i = 0; i < DM_COUNT_OF(cases); i++) {
+        const struct dm_live_change c = {dm_view_of(cases[i].kind), DM_LIT("1"),
+                                         dm_view_of(cases[i].bytes)};
+        struct dm_live_item *item = dm_live_item_new(&c);
+        assert_int_equal(item->packed, cases[i].packed);
+        assert_int_equal(item->deleted, cases[i].bytes == NULL);
+        assert_true(item->packed ? item->kept < item->len : item->kept == item->len);
+        dm_live_item_unref(item);
+    }
+}
+
+/* Kept packed: read by somebody who comes late, by several at once, by name. */
+static void published_records_come_back_byte_for_byte(void **state)
+{
+    struct live_rig *r = *state;
+    static const char api[] = "{\"api_id\":\"6a1f0000-0000-4000-8000-0123456789ab\"}";
+    static const char odd[] = "\1\"api_id\": \2 no JSON \3";
+    struct heard early = {.subscriber = {.on_change = rig_on_change}},
+                 late = {.subscriber = {.on_change = rig_on_change}};
+    const struct dm_live_change both[] = {{DM_LIT("api"), DM_LIT("1"), dm_view_of(api)},
+                                          {DM_LIT("role"), DM_LIT("2"), dm_view_of(odd)}};
+    const dm_view names[][2] = {{DM_LIT("api"), DM_LIT("1")}, {DM_LIT("role"), DM_LIT("2")}};
+    struct change_call call = {.changes = both, .n = 2};
+    char whole[160];
+    dm_live_subscribe(r->live, &early.subscriber);
+    rig_hear(r, &early);
+    rig_call(r, rig_run_publish, &call);
+    rig_hear(r, &early);
+    (void)snprintf(whole, sizeof whole, "api/1=%s role/2=%s ", api, odd);
+    assert_string_equal(early.text[1], whole);
+    dm_live_subscribe(r->live, &late.subscriber);
+    rig_hear(r, &late);
+    assert_int_equal(late.n_changes[0], 2);
+    assert_non_null(strstr(late.text[0], api));
+    assert_non_null(strstr(late.text[0], odd));
+    struct got g = rig_get(r, names, 2);
+    assert_string_equal(g.bytes[0], api);
+    assert_string_equal(g.bytes[1], odd);
+    dm_live_unsubscribe(&early.subscriber);
+    dm_live_unsubscribe(&late.subscriber);
+}
+
 /* --- several loops at once: every unit is given out exactly once --- */
 
 enum { LOOPS = 4, CALLS = 2000, UNITS = 1000 };
@@ -348,6 +404,8 @@ static int run_own(void)
         TEST(steady_admission_allocates_nothing),
         TEST(long_user_names_have_counters_of_their_own),
         TEST(clock_set_back_counts_in_the_window_it_says),
+        TEST(published_records_come_back_byte_for_byte),
+        cmocka_unit_test(only_what_nobody_asks_for_on_demand_is_packed),
     };
     live_factory = &own;
     return cmocka_run_group_tests_name("live: memory", tests, NULL, NULL);
@@ -366,6 +424,7 @@ static int run_delayed(void)
 static int run_remote(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(published_records_come_back_byte_for_byte),
         TEST(many_loops_share_one_count),
         cmocka_unit_test(late_answer_is_unknown_and_counted_once),
         cmocka_unit_test(asks_beyond_the_owners_box_are_unknown),
