@@ -1,5 +1,6 @@
 #include "crypto/digest.h"
 
+#include <openssl/evp.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -13,6 +14,13 @@ void dm_sha256(dm_view data, unsigned char out[DM_SHA256_LEN])
     unsigned char full[DM_HASH_LEN_MAX];
     dm_digest(DM_HASH_SHA256, data, full);
     memcpy(out, full, DM_SHA256_LEN);
+}
+
+void dm_sha1(dm_view data, unsigned char out[DM_SHA1_LEN])
+{
+    unsigned len = 0;
+    int ok = EVP_Digest(data.ptr, data.len, out, &len, EVP_sha1(), NULL);
+    DM_REQUIRE(ok == 1 && len == DM_SHA1_LEN);
 }
 
 void dm_hmac_sha256(dm_view key, dm_view data, unsigned char out[DM_SHA256_LEN])

@@ -248,6 +248,17 @@ void dm_loop_at_end(struct dm_loop *l, dm_hook_fn fn, void *ctx)
     l->end[l->n_end++] = (struct hook){fn, ctx};
 }
 
+void dm_loop_drop_end(struct dm_loop *l, dm_hook_fn fn, void *ctx)
+{
+    for (size_t i = 0; i < l->n_end; i++) {
+        if (l->end[i].fn != fn || l->end[i].ctx != ctx)
+            continue;
+        l->n_end--;
+        memmove(&l->end[i], &l->end[i + 1], (l->n_end - i) * sizeof l->end[0]);
+        return;
+    }
+}
+
 dm_time dm_loop_now(const struct dm_loop *l)
 {
     return l->now;

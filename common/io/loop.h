@@ -47,6 +47,7 @@ void dm_loop_unpost(struct dm_task *t);
 typedef void (*dm_hook_fn)(void *ctx);
 void dm_loop_at_start(struct dm_loop *l, dm_hook_fn fn, void *ctx);
 void dm_loop_at_end(struct dm_loop *l, dm_hook_fn fn, void *ctx);
+void dm_loop_drop_end(struct dm_loop *l, dm_hook_fn fn, void *ctx); /* never from a hook */
 
 dm_time dm_loop_now(const struct dm_loop *l);     /* monotonic, read once per turn */
 dm_time dm_loop_wall(const struct dm_loop *l);    /* wall, read once per turn */

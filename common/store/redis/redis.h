@@ -22,9 +22,11 @@ struct dm_redis_config {              /* views are copied by dm_redis_new */
     dm_view hosts[DM_REDIS_ADDRESSES_MAX]; /* "host:port", "[v6]:port" or an absolute path (Unix);
                                               Sentinel mode: the Sentinels */
     size_t n_hosts;
+    uint16_t port; /* of those that name none; 0: 6379, Sentinels 26379 */
     dm_view username, password, sentinel_master, sentinel_password; /* empty: none */
+    bool encoded; /* username and password came in a URL: percent-encoded */
     int64_t db;
-    dm_time connect_timeout;
+    dm_time connect_timeout; /* of dialling and greeting together; 0: 5 s */
     bool tls;
     dm_view tls_ca_file, tls_cert_file, tls_key_file, tls_server_name;
     const char *name; /* CLIENT SETNAME, for operators */
@@ -37,7 +39,8 @@ enum dm_code dm_redis_config_of(const struct dm_settings *s, struct dm_redis_con
 enum dm_code dm_redis_new(struct dm_loop *loop, struct dm_resolver *resolver,
                           const struct dm_redis_config *c, struct dm_redis **ret,
                           struct dm_error *err) DM_MUST_USE; /* connects by itself, never blocks */
-void dm_redis_free(struct dm_redis *r); /* asks still pending are answered DM_UNAVAILABLE first */
+/* Asks still pending are answered DM_UNAVAILABLE first. Not from a callback of its own. */
+void dm_redis_free(struct dm_redis *r);
 
 /* --- replies: borrowed until the callback returns --- */
 struct dm_redis_reply;
@@ -56,10 +59,11 @@ const struct dm_redis_reply *dm_redis_at(const struct dm_redis_reply *p, size_t 
 
 /* --- commands --- */
 struct dm_redis_ask; /* embedded by the asker; cancelled before it goes away */
-/* DM_OK: reply, which is no error. DM_PROTOCOL: Redis answered with an error (reply holds it), or
- * with what is no reply. DM_TIMEOUT: nothing by the deadline. DM_UNAVAILABLE: no connection, lost,
- * not writable (READONLY, LOADING, OOM, NOAUTH, CLUSTERDOWN). Called exactly once unless cancelled,
- * never inside the call that asked. */
+/* DM_OK: reply, which is no error. DM_PROTOCOL: Redis answered with an error (reply holds it).
+ * DM_TIMEOUT: sent, nothing by the deadline. DM_UNAVAILABLE: no connection by the deadline, lost
+ * (also by bytes that are no reply), no room, or Redis cannot serve now (READONLY, LOADING, OOM,
+ * NOAUTH, CLUSTERDOWN, MASTERDOWN, TRYAGAIN, BUSY, MISCONF, NOREPLICAS; reply holds it). Called
+ * exactly once unless cancelled, never inside the call that asked. */
 typedef void (*dm_redis_fn)(struct dm_redis_ask *a, enum dm_code rc,
                             const struct dm_redis_reply *reply);
 struct dm_redis_ask {
@@ -71,10 +75,11 @@ struct dm_redis_ask {
 };
 
 enum { DM_REDIS_ARGS_MAX = 64 };
-/* `key` decides the slot; a command without a key takes DM_VIEW_NONE. While no connection stands
- * the ask waits for one until its deadline, at most DM_REDIS_WAITING_MAX of them. argv is copied. A
- * command that was sent and whose connection was lost is not sent again: nobody knows whether it
- * ran. */
+/* deadline: absolute, by dm_loop_now; DM_NEVER is possible, but then nobody notices a Redis that
+ * hangs. No blocking commands: one that waits holds up everybody's. `key` decides the slot; a
+ * command without a key takes DM_VIEW_NONE. While no connection stands the ask waits for one until
+ * its deadline, at most DM_REDIS_WAITING_MAX of them. argv is copied. A command that was sent and
+ * whose connection was lost is not sent again: nobody knows whether it ran. */
 enum { DM_REDIS_WAITING_MAX = 16 * 1024 };
 void dm_redis_send(struct dm_redis *r, dm_view key, const dm_view *argv, size_t argc,
                    dm_time deadline, struct dm_redis_ask *a, dm_redis_fn fn);
@@ -91,6 +96,7 @@ void dm_redis_eval(struct dm_redis *r, const struct dm_redis_script *s, const dm
 void dm_redis_cancel(struct dm_redis *r, struct dm_redis_ask *a); /* not pending: fine */
 
 /* --- Cluster --- */
+enum { DM_REDIS_SLOTS = 16384 };
 bool dm_redis_is_cluster(const struct dm_redis *r);
 unsigned dm_redis_slot(dm_view key); /* CRC16 of the key, of its hash tag where it has one */
 /* One call per master that is known now, for SCAN: DM_VIEW_NONE elsewhere. */
