@@ -14,15 +14,26 @@ enum { CSRF_KEY_LEN = 32 }; /* bytes: as long as the HMAC's digest */
 struct adm_app {
     struct adm_app_config config;
     pthread_mutex_t
-        lock; /* settings, security, seeded: pointers are swapped under it, never used */
+        lock; /* settings, security, seeded: pointers are swapped under it, never used; watch */
     pthread_mutex_t publish_lock; /* held while a change is stored and published */
     pthread_cond_t seeded_cond;
     struct dm_settings *settings;
     struct adm_security *security;
+    struct dm_watch *watch;
     bool seeded;
     pthread_t seeder;
     char csrf_key[CSRF_KEY_LEN];
 };
+
+bool adm_app_watch(struct adm_app *app, enum dm_watch_kind kind, dm_view who)
+{
+    const dm_time now = dm_clock_mono(app->config.clock);
+
+    pthread_mutex_lock(&app->lock);
+    const bool too_many = dm_watch_count(app->watch, kind, who, now);
+    pthread_mutex_unlock(&app->lock);
+    return too_many;
+}
 
 struct dm_documents *adm_documents(struct adm_app *app)
 {
@@ -126,6 +137,7 @@ static void free_app(struct adm_app *app)
 {
     adm_security_unref(app->security);
     dm_settings_unref(app->settings);
+    dm_watch_free(app->watch);
     dm_keyset_unref(app->config.keys);
     pthread_cond_destroy(&app->seeded_cond);
     pthread_mutex_destroy(&app->publish_lock);
@@ -143,6 +155,7 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     app->config = *c;
     app->config.keys = dm_keyset_ref(c->keys);
     app->settings = dm_settings_ref(c->settings);
+    app->watch = dm_watch_new();
     pthread_mutex_init(&app->lock, NULL);
     pthread_mutex_init(&app->publish_lock, NULL);
     pthread_cond_init(&app->seeded_cond, NULL);

@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "crypto/keyset.h"
 #include "model/settings.h"
+#include "model/watch.h"
 #include "store/documents.h"
 #include "store/live.h"
 #include <pthread.h>
@@ -44,6 +45,9 @@ struct dm_settings *adm_app_settings(struct adm_app *app); /* a reference: unref
 void adm_app_wait_seeded(struct adm_app *app);             /* until the admin password is set */
 /* All documents as the dump wants them (memory mode): waits for the seed. Owned by the caller. */
 struct dm_json *adm_app_export(struct adm_app *app);
+
+/* dm_watch_count of this app's watch. */
+bool adm_app_watch(struct adm_app *app, enum dm_watch_kind kind, dm_view who);
 
 struct adm_security;
 void adm_app_swap_security(struct adm_app *app, struct adm_security *s); /* takes the reference */

@@ -1,5 +1,6 @@
 #include "admin/audit.h"
 
+#include "admin/app.h"
 #include "base/log.h"
 #include "base/redact.h"
 
@@ -18,6 +19,37 @@ static struct dm_json *sanitised(const struct dm_json *details)
             dm_json_set(o, name, dm_json_clone(m));
     }
     return o;
+}
+
+void adm_audit_suspicious(struct adm_call *c, dm_view target, const char *reason)
+{
+    char client[DM_ADDRESS_TEXT], effective[DM_ADDRESS_TEXT];
+    const dm_view client_view = dm_view_make(client, dm_address_write(&c->rq->peer, client));
+    const dm_view effective_view = dm_view_make(effective, dm_address_write(&c->client, effective));
+
+    dm_log(DM_LOG_AUDIT, c->rq->request_id, DM_LIT("suspicious-activity"),
+           (const struct dm_log_field[]){
+               DM_F("username", c->caller.username),
+               DM_FC("action", "auth.suspicious"),
+               DM_FC("event_type", "auth.suspicious"),
+               DM_F("target", target.len > 0 ? target : effective_view),
+               DM_FC("status", "blocked"),
+               DM_FC("reason", reason),
+               DM_F("client_ip", client_view),
+               DM_F("effective_ip", effective_view),
+           },
+           8);
+}
+
+void adm_audit_watch(struct adm_call *c, enum dm_watch_kind kind, dm_view who, dm_view target)
+{
+    static const char *const reasons[DM_WATCH_KINDS_] = {
+        [DM_WATCH_BAD_SIGNATURE] = "bad signatures",
+        [DM_WATCH_FAILED_LOGIN] = "failed logins",
+        [DM_WATCH_FORWARDING] = "forwarding field of an untrusted peer"};
+
+    if (adm_app_watch(c->app, kind, who))
+        adm_audit_suspicious(c, target, reasons[kind]);
 }
 
 void adm_audit_write(struct adm_call *c, dm_view action, const char *status)

@@ -3,5 +3,10 @@
 #pragma once
 
 #include "admin/call.h"
+#include "model/watch.h"
 
 void adm_audit_write(struct adm_call *c, dm_view action, const char *status);
+/* auth.suspicious, beside the event of the call itself (operations.md §8.5). */
+void adm_audit_suspicious(struct adm_call *c, dm_view target, const char *reason);
+/* The same for what only many of make suspicious: counts one by `who`, told once too many. */
+void adm_audit_watch(struct adm_call *c, enum dm_watch_kind kind, dm_view who, dm_view target);

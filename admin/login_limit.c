@@ -1,8 +1,8 @@
 #include "admin/login_limit.h"
 
 #include "admin/app.h"
+#include "admin/audit.h"
 #include "admin/router.h"
-#include "base/log.h"
 #include <string.h>
 
 /* IPv6 clients own a /64: they count as one (operations.md §8.19). */
@@ -54,8 +54,7 @@ void adm_login_limit(struct adm_call *c)
         adm_header(c, "Retry-After", adm_text(c, "%lld", (long long)hit.retry_after));
         adm_header(c, "X-Doorman-Reason", DM_LIT("ip rate; window"));
         say_limits(c, limit, 0, hit.retry_after);
-        DM_LOG(DM_LOG_WARNING, c->rq->request_id, "suspicious-activity: login limit reached",
-               DM_F("client_ip", dm_view_of(address)));
+        adm_audit_suspicious(c, dm_view_of(address), "login limit");
     } else if (rc == DM_OK) {
         say_limits(c, limit, limit - hit.count, hit.retry_after);
     } else {

@@ -54,7 +54,8 @@ void gw_audit_body_size(const struct gw_request *rq)
            DM_F("client_ip", a.peer_text), DM_F("effective_ip", a.effective_text));
 }
 
-void gw_audit_revoked_token(const struct gw_request *rq)
+static void suspicious(const struct gw_request *rq, dm_view target, const char *status,
+                       const char *reason)
 {
     const char *action = "auth.suspicious";
     struct addresses a;
@@ -64,7 +65,23 @@ void gw_audit_revoked_token(const struct gw_request *rq)
     write_addresses(rq, &a);
     DM_LOG(DM_LOG_AUDIT, rq->x->request_id, "suspicious-activity", DM_FC("action", action),
            DM_FC("event_type", action), DM_F("username", username(rq)),
-           DM_F("target", username(rq)), DM_FC("status", "blocked"),
-           DM_FC("reason", "revoked token"), DM_F("client_ip", a.peer_text),
+           DM_F("target", target.len > 0 ? target : a.effective_text), DM_FC("status", status),
+           DM_FC("reason", reason), DM_F("client_ip", a.peer_text),
            DM_F("effective_ip", a.effective_text));
+}
+
+void gw_audit_revoked_token(const struct gw_request *rq)
+{
+    suspicious(rq, username(rq), "blocked", "revoked token");
+}
+
+void gw_audit_watch(const struct gw_request *rq, enum dm_watch_kind kind,
+                    const struct dm_address *who)
+{
+    if (!dm_watch_count(rq->worker->watch, kind, dm_address_view(who), gw_now(rq)))
+        return;
+    if (kind == DM_WATCH_BAD_SIGNATURE)
+        suspicious(rq, DM_VIEW_NONE, "blocked", "bad signatures");
+    else
+        suspicious(rq, DM_VIEW_NONE, "success", "forwarding field of an untrusted peer");
 }

@@ -1,5 +1,8 @@
 #include "gateway/client.h"
 
+#include "gateway/audit.h"
+#include "gateway/worker.h"
+
 void gw_client_forwarding(const struct dm_fields *fields, struct dm_forwarding *ret)
 {
     *ret = (struct dm_forwarding){.x_forwarded_for = DM_VIEW_NONE};
@@ -22,13 +25,21 @@ bool gw_client_trust(const struct gw_request *rq, const struct dm_policy_api *ap
     return gw_policy(rq)->security.trust_xff;
 }
 
+static bool from_trusted_proxy(const struct gw_request *rq)
+{
+    return dm_address_trusted(gw_policy(rq)->security.proxies, &rq->x->peer);
+}
+
 void gw_client_address(const struct gw_request *rq, bool trust, struct dm_address *ret)
 {
+    *ret = rq->x->peer;
     if (!trust || !dm_forwarding_any(&rq->in.forwarding))
-        *ret = rq->x->peer;
-    else
+        return;
+    if (from_trusted_proxy(rq))
         dm_address_effective(&rq->x->peer, true, gw_policy(rq)->security.proxies,
                              &rq->in.forwarding, ret);
+    else
+        gw_audit_watch(rq, DM_WATCH_FORWARDING, &rq->x->peer);
 }
 
 bool gw_client_bypasses_lists(const struct gw_request *rq)
@@ -45,12 +56,7 @@ bool gw_client_bypasses_lists(const struct gw_request *rq)
 
 static bool through_trusted_proxy(const struct gw_request *rq)
 {
-    const struct dm_address_set *proxies = gw_policy(rq)->security.proxies;
-
-    if (!gw_client_trust(rq, rq->route.api))
-        return false;
-    return proxies != NULL ? dm_address_set_has(proxies, &rq->x->peer)
-                           : dm_address_loopback(&rq->x->peer);
+    return gw_client_trust(rq, rq->route.api) && from_trusted_proxy(rq);
 }
 
 dm_view gw_client_scheme(const struct gw_request *rq)

@@ -110,6 +110,7 @@ enum dm_code gw_worker_new(const struct gw_worker_config *c, struct gw_worker **
         gw_principals_new(c->loop, c->live, (size_t)s->cache_max_size, s->cache_ttl * DM_SEC);
     w->tokens = dm_jwt_cache_new(TOKEN_CACHE);
     w->sealing = dm_sealing_new(&s->token_encryption_key);
+    w->watch = dm_watch_new();
     dm_buf_init(&w->scratch, SCRATCH_MAX);
     w->started = dm_clock_mono(dm_loop_clock(c->loop));
     gw_metrics_init(&w->metrics, c->metrics, c->shard);
@@ -132,6 +133,7 @@ void gw_worker_free(struct gw_worker *w)
     dm_jwt_cache_free(w->tokens);
     dm_sealing_free(w->sealing);
     gw_metrics_done(&w->metrics);
+    dm_watch_free(w->watch);
     gw_slab_done(&w->requests);
     dm_buf_done(&w->scratch);
     dm_mem_free(w->slots);

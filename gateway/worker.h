@@ -7,6 +7,7 @@
 #include "gateway/request.h"
 #include "gateway/snapshot/cell.h"
 #include "gateway/upstream/breaker.h"
+#include "model/watch.h"
 
 struct gw_worker_config { /* borrowed, all of it outlives the worker */
     struct dm_loop *loop;
@@ -41,6 +42,7 @@ struct gw_worker {
     struct dm_jwt_cache *tokens;
     struct dm_sealing *sealing; /* opens keys of credit definitions and users */
     dm_time told_no_definition; /* monotonic: when last said; 0: never */
+    struct dm_watch *watch;     /* of this worker alone: limits are per worker */
     struct gw_metrics metrics;
     struct gw_slab requests;
     struct gw_slot *slots;

@@ -1,5 +1,6 @@
 /* /platform/authorization: login, registration, refresh, revocation (platform-access.md §8.1). */
 #include "admin/app.h"
+#include "admin/audit.h"
 #include "admin/handlers.h"
 #include "admin/router.h"
 #include "admin/services/lookup.h"
@@ -75,6 +76,13 @@ static void answer_token(struct adm_call *c, dm_view name, dm_view token)
     adm_ok(c, 200, o);
 }
 
+static void failed_login(struct adm_call *c, const struct dm_json *user)
+{
+    dm_view username = dm_json_str(dm_json_get(user, DM_LIT("username")));
+
+    adm_audit_watch(c, DM_WATCH_FAILED_LOGIN, username, username);
+}
+
 void adm_auth_login(struct adm_call *c)
 {
     DM_DEFER(dm_json_freep) struct dm_json *user = NULL;
@@ -97,6 +105,8 @@ void adm_auth_login(struct adm_call *c)
      */
     if (!dm_password_verify(password, dm_json_str(dm_json_get(user, DM_LIT("password"))),
                             &old_hash)) {
+        if (user != NULL)
+            failed_login(c, user);
         adm_fail(c, 400, "AUTH002", "Invalid email or password");
         return;
     }

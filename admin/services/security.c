@@ -1,5 +1,6 @@
 #include "admin/services/security.h"
 
+#include "admin/audit.h"
 #include <stdatomic.h>
 
 enum { LIST_MAX = 10000 }; /* entries of one list (operations.md §8.11, scale) */
@@ -95,6 +96,8 @@ void adm_client_address(struct adm_call *c, struct dm_address *ret)
     struct dm_forwarding f = forwarding_of(c->rq->fields);
 
     dm_address_effective(&c->rq->peer, s->trust_xff, s->proxies, &f, ret);
+    if (s->trust_xff && dm_forwarding_any(&f) && !dm_address_trusted(s->proxies, &c->rq->peer))
+        adm_audit_watch(c, DM_WATCH_FORWARDING, dm_address_view(&c->rq->peer), DM_VIEW_NONE);
     adm_security_unref(s);
 }
 

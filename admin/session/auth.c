@@ -1,6 +1,7 @@
 #include "admin/session/auth.h"
 
 #include "admin/app.h"
+#include "admin/audit.h"
 #include "admin/services/lookup.h"
 #include "admin/session/tokens.h"
 #include "base/log.h"
@@ -108,14 +109,18 @@ enum adm_auth_outcome adm_authenticate(struct adm_call *c, enum dm_jwt_use use)
         return ADM_AUTH_ANSWERED;
     }
     if (fault != DM_JWT_OK) {
+        if (fault == DM_JWT_BAD_SIGNATURE)
+            adm_audit_watch(c, DM_WATCH_BAD_SIGNATURE, dm_address_view(&c->client), DM_VIEW_NONE);
         DM_LOG(DM_LOG_DEBUG, c->rq->request_id, "auth.token.refused",
                DM_FC("reason", dm_jwt_fault_name(fault)));
         return ADM_AUTH_UNAUTHORIZED;
     }
     if (dm_live_is_revoked(adm_live(c->app), claims.sub, claims.jti, &revoked, &err) != DM_OK)
         return store_away(c, &err);
-    if (revoked)
+    if (revoked) {
+        adm_audit_suspicious(c, claims.sub, "revoked token");
         return ADM_AUTH_UNAUTHORIZED;
+    }
     outcome = load_caller(c, claims.sub);
     if (outcome != ADM_AUTH_OK)
         return outcome;

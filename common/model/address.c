@@ -58,6 +58,11 @@ bool dm_address_eq(const struct dm_address *a, const struct dm_address *b)
     return memcmp(bytes_of(a), bytes_of(b), sizeof(a->bytes)) == 0;
 }
 
+dm_view dm_address_view(const struct dm_address *a)
+{
+    return dm_view_make((const char *)a->bytes, sizeof a->bytes);
+}
+
 bool dm_address_loopback(const struct dm_address *a)
 {
     static const unsigned char loopback6[16] = {[15] = 1};

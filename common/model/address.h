@@ -14,6 +14,8 @@ bool dm_address_parse(dm_view text, struct dm_address *ret); /* no brackets, no 
 /* Canonical, NUL-ended; gives the length. */
 size_t dm_address_write(const struct dm_address *a, char out[DM_ADDRESS_TEXT]);
 bool dm_address_eq(const struct dm_address *a, const struct dm_address *b);
+/* Its 16 bytes, as the key of a table; borrowed. */
+dm_view dm_address_view(const struct dm_address *a);
 bool dm_address_loopback(const struct dm_address *a);
 
 struct dm_address_set;
@@ -31,6 +33,8 @@ struct dm_forwarding { /* header values as received; ptr NULL when absent */
     dm_view x_forwarded_for, x_real_ip, cf_connecting_ip, forwarded;
 };
 bool dm_forwarding_any(const struct dm_forwarding *f);
+/* Whether a proxy is believed; an empty or NULL set believes loopback only. */
+bool dm_address_trusted(const struct dm_address_set *proxies, const struct dm_address *a);
 /* trust off, or peer not trusted (empty set: only loopback peers are): the peer itself. */
 void dm_address_effective(const struct dm_address *peer, bool trust,
                           const struct dm_address_set *proxies, const struct dm_forwarding *f,

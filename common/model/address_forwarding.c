@@ -5,7 +5,7 @@
 
 #include "base/poison.h"
 
-static bool trusted(const struct dm_address_set *proxies, const struct dm_address *a)
+bool dm_address_trusted(const struct dm_address_set *proxies, const struct dm_address *a)
 {
     return dm_address_set_count(proxies) == 0 ? dm_address_loopback(a)
                                               : dm_address_set_has(proxies, a);
@@ -47,7 +47,7 @@ static void from_list(dm_view list, const struct dm_address_set *proxies, struct
             start--;
         if (!parse_hop(dm_view_sub(list, start, end - start), &hop))
             return;
-        if (!trusted(proxies, &hop)) {
+        if (!dm_address_trusted(proxies, &hop)) {
             *ret = hop;
             return;
         }
@@ -110,7 +110,7 @@ static void from_forwarded(dm_view list, const struct dm_address_set *proxies,
             return;
         if (!parse_element(element, &hop))
             found = *peer;
-        else if (!trusted(proxies, &hop))
+        else if (!dm_address_trusted(proxies, &hop))
             found = hop;
     }
     *ret = found;
@@ -129,7 +129,7 @@ void dm_address_effective(const struct dm_address *peer, bool trust,
     struct dm_address only;
     const dm_view single = f->x_real_ip.ptr != NULL ? f->x_real_ip : f->cf_connecting_ip;
     *ret = *peer;
-    if (!trust || !trusted(proxies, peer))
+    if (!trust || !dm_address_trusted(proxies, peer))
         return;
     if (f->x_forwarded_for.ptr != NULL)
         from_list(f->x_forwarded_for, proxies, ret);

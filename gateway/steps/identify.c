@@ -2,6 +2,7 @@
  * needs no store and fetches the user on first use; whether the token was revoked is asked at
  * admission. */
 #include "base/assert.h"
+#include "gateway/audit.h"
 #include "gateway/pipeline.h"
 #include "gateway/worker.h"
 #include "io/http_guard.h"
@@ -125,6 +126,8 @@ enum gw_next step_identify(struct gw_request *rq)
         const enum dm_jwt_fault fault = verify(rq, token);
         if (fault == DM_JWT_NO_ROOM)
             return gw_refuse(rq, ERR_TOO_MUCH_MEMORY, "memory");
+        if (fault == DM_JWT_BAD_SIGNATURE)
+            gw_audit_watch(rq, DM_WATCH_BAD_SIGNATURE, gw_client(rq));
         if (fault != DM_JWT_OK)
             return nobody(rq, GW_COUNT_AUTH_FAULT_FIRST + (fault - DM_JWT_MALFORMED));
         rq->who.verified = true;
