@@ -78,6 +78,7 @@ static void log_json(struct gw_request *rq, int status, dm_time took)
     char peer[DM_ADDRESS_TEXT], effective[DM_ADDRESS_TEXT];
     const dm_view path = dm_view_sub(gw_access_path(rq), 0, SHOWN_MAX);
     const struct dm_policy_api *api = rq->route.api;
+    const struct dm_policy *policy = rq->world->policy; /* NULL: none has come yet */
     const dm_view code =
         rq->out.refusal != ERR_NONE ? dm_err_info(rq->out.refusal)->code : DM_VIEW_NONE;
 
@@ -95,6 +96,7 @@ static void log_json(struct gw_request *rq, int status, dm_time took)
         DM_F("api", api != NULL ? api->nv : DM_VIEW_NONE),
         DM_F("upstream", rq->up.server != NULL ? rq->up.server->key : DM_VIEW_NONE),
         DM_F("error_code", code),
+        DM_FI("policy_generation", policy != NULL ? (int64_t)policy->generation : 0),
     };
     if (dm_buf_ok(message))
         dm_log(level_of(status), rq->x->request_id, dm_buf_view(message), fields,

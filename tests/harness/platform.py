@@ -12,6 +12,10 @@ USER_PASSWORD = "Test-User-Passw0rd!1"
 
 _numbers = itertools.count(1)
 
+# Base URL -> what to wait for after a write (harness.split): nothing where a change is in force
+# before its answer leaves.
+after_write = {}
+
 
 def unique(prefix):
     """A name no other test of this run uses, also with several processes testing at once."""
@@ -28,7 +32,12 @@ class Session(requests.Session):
 
     def request(self, method, url, **options):
         options.setdefault("timeout", TIMEOUT)
-        return super().request(method, url if "://" in url else self.url + url, **options)
+        answer = super().request(method, url if "://" in url else self.url + url, **options)
+        path = url.removeprefix(self.url)
+        if method.upper() not in ("GET", "HEAD", "OPTIONS") and answer.ok and \
+                path.startswith(("/platform/", "/api/caches")) and self.url in after_write:
+            after_write[self.url]()
+        return answer
 
 
 def expect(answer, *statuses):

@@ -38,6 +38,14 @@ def bin_dir():
     return pathlib.Path(os.environ.get("DOORMAN_BIN_DIR", ROOT / "build" / "asan" / "bin"))
 
 
+def shape():
+    """"memory": doorman alone; "split": doorman-admin and doorman-gateway over real stores."""
+    value = os.environ.get("DOORMAN_TEST_SHAPE", "memory")
+    if value not in ("memory", "split"):
+        raise ValueError(f"DOORMAN_TEST_SHAPE={value}: memory or split")
+    return value
+
+
 def program(name="doorman"):
     path = bin_dir() / name
     if not path.is_file():

@@ -8,15 +8,24 @@ end with exit code 0 on SIGTERM and without a sanitizer's report, or the tests t
 import pytest
 
 from harness import platform
-from harness.process import Doorman
+from harness.process import Doorman, shape
 from harness.raw import LyingUpstream, RawConnection
 from harness.upstream import Upstream
 
 
+def make(folder, settings=None):
+    """What the tests run against (DOORMAN_TEST_SHAPE): doorman in memory, or two programs."""
+    if shape() == "memory":
+        return Doorman(folder, settings)
+    from harness.split import Split  # needs Redis and MongoDB, which the memory shape does not
+
+    return Split(folder, settings)
+
+
 @pytest.fixture(scope="module")
 def doorman(tmp_path_factory):
-    """The running program, shared by the module."""
-    running = Doorman(tmp_path_factory.mktemp("doorman")).start()
+    """The running program, or the two of the split shape, shared by the module."""
+    running = make(tmp_path_factory.mktemp("doorman")).start()
     yield running
     running.stop()
 
@@ -31,7 +40,11 @@ def start_doorman(tmp_path):
     started = []
 
     def start(folder=None, ready=True, arguments=("run",), **settings):
-        running = Doorman(folder or tmp_path / f"doorman{len(started)}", settings, arguments)
+        where = folder or tmp_path / f"doorman{len(started)}"
+        if arguments == ("run",):
+            running = make(where, settings)
+        else:
+            running = Doorman(where, settings, arguments)
         started.append(running)
         return running.start() if ready else running.spawn()
 

@@ -1,0 +1,153 @@
+"""The product in two programs: one doorman-admin and its sidecars over real Redis and MongoDB.
+
+Split looks like harness.process.Doorman to a test: one address (the first sidecar's, which passes
+/platform on to the admin), one log, one set of samples. What a test changes over /platform is in
+force in every sidecar before the call returns to it (harness.platform.Session asks), as it is in one
+process; how long that takes is a question for tests of its own.
+"""
+
+import atexit
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+
+from harness import platform
+from harness.mongo import MongoServer
+from harness.process import Doorman, wait_until
+from harness.redis import RedisServer
+
+SETTLE_DEADLINE = 10.0
+
+_mongo = None
+_databases = itertools.count(1)
+
+
+def mongo():
+    """One server for all that this process of the tests starts; each has a database of its own."""
+    global _mongo
+    if _mongo is None:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="doorman-mongo-"))
+        _mongo = MongoServer(folder).start()
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        atexit.register(_mongo.stop)
+    return _mongo
+
+
+def readyz(program):
+    """The body of /readyz, also of an answer that says no; None when there is none."""
+    try:
+        with urllib.request.urlopen(f"{program.metrics_url}/readyz", timeout=5) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refused:
+        return json.load(refused)
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return None
+
+
+class Split:
+    """Settings reach both programs; each takes what is its own. gateways: how many sidecars."""
+
+    def __init__(self, folder, settings=None, gateways=1):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.redis = RedisServer(self.folder / "redis")
+        self.mongo = mongo()
+        self.settings = {
+            "MEM_OR_EXTERNAL": "REDIS",
+            "REDIS_URL": self.redis.url,
+            # Generous: what is tested is not how fast a sanitizer build is on a loaded machine.
+            "REDIS_ADMISSION_TIMEOUT_MS": "1000",
+            **(settings or {}),
+        }
+        stores = {"MONGO_DB_URI": self.mongo.uri,
+                  "MONGO_DB_NAME": f"doorman_{os.getpid()}_{next(_databases)}"}
+        self.admin = Doorman(self.folder / "admin", {"THREADS": "2", **self.settings, **stores},
+                             name="doorman-admin")
+        upstream = {"ADMIN_UPSTREAM_URL": self.admin.url, "DOORMAN_ADMIN_PASSWORD": None}
+        self.gateways = [
+            Doorman(self.folder / f"gateway{n}", {"THREADS": "1", **self.settings, **upstream},
+                    name="doorman-gateway")
+            for n in range(gateways)
+        ]
+        front = self.gateways[0]
+        self.port, self.url = front.port, front.url
+        self.metrics_port, self.metrics_url = front.metrics_port, front.metrics_url
+
+    @property
+    def programs(self):
+        return [self.admin, *self.gateways]
+
+    def spawn(self):
+        for program in self.programs:
+            program.spawn()
+        return self
+
+    def start(self):
+        self.redis.start()
+        self.admin.start()
+        for gateway in self.gateways:
+            gateway.start()
+        self.settle()
+        platform.after_write[self.url] = platform.after_write[self.admin.url] = self.settle
+        return self
+
+    def settle(self):
+        """Until every sidecar has in force what the admin has published."""
+        wanted = (readyz(self.admin) or {}).get("generation", 0)
+        for gateway in self.gateways:
+            if gateway.running():
+                wait_until(lambda g=gateway: (readyz(g) or {}).get("generation", 0) >= wanted,
+                           SETTLE_DEADLINE, f"generation {wanted} in a sidecar")
+
+    @property
+    def pid(self):
+        return self.gateways[0].pid
+
+    def running(self):
+        return any(program.running() for program in self.programs)
+
+    def signal(self, number):
+        for program in self.programs:
+            program.signal(number)
+
+    def stop(self):
+        """Sidecars first, as they lean on the admin; each must end cleanly."""
+        platform.after_write.pop(self.url, None)
+        platform.after_write.pop(self.admin.url, None)
+        faults = []
+        for program in [*self.gateways, self.admin]:
+            try:
+                program.stop()
+            except RuntimeError as fault:
+                faults.append(str(fault))
+        self.redis.stop()
+        if faults:
+            raise RuntimeError("\n".join(faults))
+
+    def kill(self):
+        for program in self.programs:
+            program.kill()
+        self.redis.stop()
+
+    def log(self):
+        return "".join(program.log() for program in self.programs)
+
+    def check_log(self):
+        for program in self.programs:
+            program.check_log()
+
+    def resident_kb(self):
+        return self.gateways[0].resident_kb()
+
+    def metrics(self):
+        """Of all programs together: a count is what it is wherever it was counted."""
+        total = {}
+        for program in self.programs:
+            for name, value in program.metrics().items():
+                total[name] = total.get(name, 0) + value
+        return total
