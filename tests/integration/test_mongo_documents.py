@@ -28,9 +28,19 @@ def run(name, server, **more):
                    "DOORMAN_TEST_MONGO_PID": str(server.process.pid)}
     ended = subprocess.run([program], env=environment, stdin=subprocess.DEVNULL, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE)
-    assert ended.returncode == 0, ended.stdout[-8000:]
+    assert ended.returncode == 0, ended.stdout[:8000]
     return ended.stdout
 
 
-def test_contract_of_documents_holds(server):
-    run("documents_contract", server)
+@pytest.mark.parametrize("name", ["contract", "foreign", "migrate", "writers"])
+def test_documents(server, name):
+    run(f"documents_{name}", server)
+
+
+def test_documents_outage(tmp_path):
+    """On a server of its own, which is halted meanwhile."""
+    own = MongoServer(tmp_path).start()
+    try:
+        run("documents_outage", own)
+    finally:
+        own.stop()

@@ -5,7 +5,7 @@
 
 #include "store.h"
 
-enum { SELECTION_MS = 1000, OPERATION_MS = 1000 };
+enum { SELECTION_MS = 1000, OPERATION_MS = 1000, CLIENTS = 16 };
 
 static const struct dm_documents_index indexes[] = {{"endpoints", {"a"}}};
 static const struct dm_documents_expiry expiries[] = {{"leases", "until"}};
@@ -28,20 +28,25 @@ static const char *server(void)
     return uri;
 }
 
-struct dm_documents *store_named(const char *database)
+struct dm_documents *store_at(const char *uri)
 {
     struct dm_documents *d = NULL;
     struct dm_error err = {0};
-    const struct dm_mongo_config c = {.uri = dm_view_of(server()),
-                                      .database = dm_view_of(database),
+    const struct dm_mongo_config c = {.uri = dm_view_of(uri),
+                                      .database = dm_view_of(store_database),
                                       .selection_timeout_ms = SELECTION_MS,
                                       .operation_timeout_ms = OPERATION_MS,
-                                      .pool_max = 8,
-                                      .pool_wait_ms = 1000,
+                                      .pool_max = CLIENTS,
+                                      .pool_wait_ms = SELECTION_MS,
                                       .schema = &store_schema};
     if (dm_documents_mongo_open(&c, &d, &err) != DM_OK)
         fail_msg("%s", err.text);
     return d;
+}
+
+struct dm_documents *store_again(void)
+{
+    return store_at(server());
 }
 
 struct dm_documents *store_new(void)
@@ -49,11 +54,6 @@ struct dm_documents *store_new(void)
     static int count;
     (void)snprintf(store_database, sizeof store_database, "test_%d_%d", (int)getpid(), ++count);
     return store_again();
-}
-
-struct dm_documents *store_again(void)
-{
-    return store_named(store_database);
 }
 
 struct dm_documents *store_migrated(void)

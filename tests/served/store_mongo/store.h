@@ -1,20 +1,20 @@
-/* A store over the server that DOORMAN_TEST_MONGO_URI names, in a database of its own, for the
- * programs of this folder. One thread. */
+/* Stores over the server that DOORMAN_TEST_MONGO_URI names, for the programs of this folder, and a
+ * way to look and change behind their backs. One thread. */
 #pragma once
 
-#include "documents_contract.h"
+#include "tests/unit/store/documents_contract.h"
 #include "store/mongo/documents_mongo.h"
 
-extern const struct dm_documents_schema store_schema; /* documents_uniques, and expiring "leases" */
+/* documents_uniques, an index, and "leases", which expire by their "until". */
+extern const struct dm_documents_schema store_schema;
 
-/* A store that was never there before; every one of a program gets another database. */
+/* A store of a database that was never there before. */
 struct dm_documents *store_new(void);
-/* Another store of the database of the latest store_new(). */
+/* Another store, another admin as it were, of the same database. */
 struct dm_documents *store_again(void);
-/* store_again with a database of the caller's, limits of 1 s (selection) and 1 s (one answer). */
-struct dm_documents *store_named(const char *database);
-struct dm_documents *store_migrated(void); /* store_new, with its indexes */
-/* Changes what is stored behind the store's back: runs `command` (JSON) on its database. */
-void store_command(const char *command);
-/* The reply of a command, as a document is read. */
+struct dm_documents *store_migrated(void); /* store_new with its indexes */
+/* A store of a server elsewhere. */
+struct dm_documents *store_at(const char *uri);
+/* Runs a command, given as extended JSON, on the database; gives the reply as extended JSON. */
 struct dm_json *store_ask(const char *command);
+void store_command(const char *command); /* likewise, the reply dropped */
