@@ -1,6 +1,7 @@
 /* After the last byte: metrics, the access line in its forms, its warnings, and what a steady
  * request costs in memory. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -125,7 +126,7 @@ static void a_combined_line_has_no_query_and_cannot_be_forged(void **state)
 static void a_json_line_carries_the_contracts_fields(void **state)
 {
     struct rig *r = *state;
-    char upstream[64];
+    char upstream[64], generation[64];
 
     start_log(r, true);
     assert_int_equal(rig_get(r, ITEMS "?secret=x", "X-Request-ID: id1\r\n"), 200);
@@ -142,6 +143,9 @@ static void a_json_line_carries_the_contracts_fields(void **state)
                            "\"level\":\"WARNING\",\"request_id\":\"id2\",\"message\":\"GET " ITEMS
                            " - 401 - 0ms\""));
     assert_non_null(strstr(text, "\"error_code\":\"Unauthorized\""));
+    snprintf(generation, sizeof generation, "\"policy_generation\":%" PRIu64 "}",
+             gw_snapshot_generation(r->cell));
+    assert_non_null(strstr(text, generation));
     assert_null(strstr(text, "secret"));
 }
 
