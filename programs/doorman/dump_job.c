@@ -67,7 +67,7 @@ void doorman_dump(struct process *p)
 {
     struct doorman *d = doorman_of(p);
     struct dm_dump_config c = config_of(d);
-    DM_DEFER(dm_json_freep) struct dm_json *data = NULL;
+    struct dm_json *data;
     struct dm_buf file;
     struct dm_error err;
     bool good;
@@ -80,6 +80,8 @@ void doorman_dump(struct process *p)
     dm_buf_init(&file, NAME_CAP);
     data = adm_app_export(d->admin.app);
     good = dm_dump_write(&c, data, &file, &err) == DM_OK;
+    dm_json_free(data);
+    dm_mem_trim(); /* trees of all documents take several times what stays */
     dm_metric_add(result_metric(d, good), 0, 1);
     if (good)
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "memory dump written", DM_F("file", dm_buf_view(&file)));
