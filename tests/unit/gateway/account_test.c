@@ -143,7 +143,7 @@ static void a_json_line_carries_the_contracts_fields(void **state)
                            "\"level\":\"WARNING\",\"request_id\":\"id2\",\"message\":\"GET " ITEMS
                            " - 401 - 0ms\""));
     assert_non_null(strstr(text, "\"error_code\":\"Unauthorized\""));
-    snprintf(generation, sizeof generation, "\"policy_generation\":%" PRIu64 "}",
+    snprintf(generation, sizeof generation, "\"policy_generation\":%" PRIu64,
              gw_snapshot_generation(r->cell));
     assert_non_null(strstr(text, generation));
     assert_null(strstr(text, "secret"));
