@@ -6,6 +6,7 @@
 #include "admin/services/security.h"
 #include "admin/services/seed.h"
 #include "base/log.h"
+#include "crypto/digest.h"
 #include "crypto/random.h"
 #include <stdatomic.h>
 
@@ -146,6 +147,15 @@ static void free_app(struct adm_app *app)
     dm_mem_free(app);
 }
 
+static void make_csrf_key(struct adm_app *app, dm_view shared_secret)
+{
+    if (shared_secret.len == 0)
+        dm_random_bytes(app->csrf_key, CSRF_KEY_LEN);
+    else
+        dm_hmac_sha256(shared_secret, DM_LIT("doorman CSRF tokens"),
+                       (unsigned char *)app->csrf_key);
+}
+
 enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
                            struct dm_error *err)
 {
@@ -159,7 +169,7 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     pthread_mutex_init(&app->lock, NULL);
     pthread_mutex_init(&app->publish_lock, NULL);
     pthread_cond_init(&app->seeded_cond, NULL);
-    dm_random_bytes(app->csrf_key, CSRF_KEY_LEN);
+    make_csrf_key(app, c->shared_secret);
     rc = adm_seed(app, err);
     if (rc == DM_OK)
         rc = adm_revocations_restore(app, err);

@@ -20,6 +20,9 @@ struct adm_app_config {
     const struct dm_clock *clock;
     struct dm_metrics *metrics;
     bool memory_mode;
+    /* What several admins behind one address have in common, so that each takes the CSRF tokens of
+     * the others; empty: a random key of this process. Borrowed until adm_app_start returns. */
+    dm_view shared_secret;
     /* Told of a generation that was published, before the answer leaves; may wait until the data
      * plane of this process has it in force. NULL: nobody wants to know. */
     void (*wait_applied)(void *ctx, uint64_t generation);
@@ -60,6 +63,6 @@ struct dm_documents *adm_documents(struct adm_app *app);
 struct dm_live_admin *adm_live(struct adm_app *app);
 struct dm_keyset *adm_keys(struct adm_app *app);
 dm_view
-adm_csrf_key(struct adm_app *app); /* random at start: sessions outlive it only with a new token */
+adm_csrf_key(struct adm_app *app); /* random at start, where admins share no secret */
 const struct dm_clock *adm_clock(struct adm_app *app);
 const struct adm_app_config *adm_config(struct adm_app *app);

@@ -171,6 +171,16 @@ static void on_published(void *ctx, uint64_t generation)
         continue;
 }
 
+/* What every admin of a deployment has: the first of the keys that sign its tokens. */
+static dm_view shared_secret(const struct dm_settings *s)
+{
+    if (!dm_secret_empty(&s->jwt_secret_key))
+        return dm_secret_view(&s->jwt_secret_key);
+    if (!dm_secret_empty(&s->jwt_private_key))
+        return dm_secret_view(&s->jwt_private_key);
+    return dm_secret_view(&s->jwt_keys);
+}
+
 static int start(struct process *p)
 {
     struct admin *a = admin_of(p);
@@ -185,6 +195,7 @@ static int start(struct process *p)
         return code;
     part.documents = a->stores.documents;
     part.live = a->stores.live;
+    part.shared_secret = shared_secret(p->settings);
     if (!start_watches(a) || !make_front(a))
         return EX_OSERR;
     if (admin_part_start(&a->part, p, &part, &err) != DM_OK) {

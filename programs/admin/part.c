@@ -28,6 +28,7 @@ enum dm_code admin_part_start(struct admin_part *a, struct process *p,
                                        .clock = &dm_clock_system,
                                        .metrics = p->metrics,
                                        .memory_mode = c->memory_mode,
+                                       .shared_secret = c->shared_secret,
                                        .wait_applied = c->wait_applied,
                                        .clear_caches = c->clear_caches,
                                        .ctx = c->ctx};

@@ -16,6 +16,7 @@ struct admin_part_config {
     struct dm_documents *documents; /* borrowed, outlive the part */
     struct dm_live_admin *live;
     bool memory_mode;
+    dm_view shared_secret; /* see adm_app_config */
     void (*wait_applied)(void *ctx, uint64_t generation); /* see adm_app_config */
     void (*clear_caches)(void *ctx);
     void *ctx;
