@@ -1,16 +1,23 @@
 #include "admin/app.h"
 
 #include "admin/router.h"
+#include "admin/services/credits.h"
 #include "admin/services/publish.h"
+#include "admin/services/repair.h"
 #include "admin/services/revocation.h"
 #include "admin/services/security.h"
 #include "admin/services/seed.h"
 #include "base/log.h"
 #include "crypto/digest.h"
 #include "crypto/random.h"
+#include <errno.h>
 #include <stdatomic.h>
+#include <time.h>
 
-enum { CSRF_KEY_LEN = 32 }; /* bytes: as long as the HMAC's digest */
+enum {
+    CSRF_KEY_LEN = 32,     /* bytes: as long as the HMAC's digest */
+    RECONCILE_SECONDS = 60 /* what a live store that is lost may take with it */
+};
 
 struct adm_app {
     struct adm_app_config config;
@@ -24,6 +31,10 @@ struct adm_app {
     bool seeded;
     pthread_t seeder;
     char csrf_key[CSRF_KEY_LEN];
+    struct dm_sealing *sealing;
+    pthread_t reconciler;
+    pthread_cond_t stop_cond;
+    bool stopping; /* under lock */
 };
 
 bool adm_app_watch(struct adm_app *app, enum dm_watch_kind kind, dm_view who)
@@ -64,6 +75,11 @@ const struct adm_app_config *adm_config(struct adm_app *app)
 dm_view adm_csrf_key(struct adm_app *app)
 {
     return dm_view_make(app->csrf_key, CSRF_KEY_LEN);
+}
+
+const struct dm_sealing *adm_sealing(struct adm_app *app)
+{
+    return app->sealing;
 }
 
 struct dm_settings *adm_app_settings(struct adm_app *app)
@@ -134,8 +150,61 @@ static void *seed_password(void *arg)
     return NULL;
 }
 
+/* Credits spent since the last round go to the documents; a store that is away is asked again in
+ * the next. */
+static void *reconcile(void *arg)
+{
+    struct adm_app *app = arg;
+
+    pthread_mutex_lock(&app->lock);
+    while (!app->stopping) {
+        struct timespec until;
+        struct dm_error err;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += RECONCILE_SECONDS;
+        if (pthread_cond_timedwait(&app->stop_cond, &app->lock, &until) != ETIMEDOUT)
+            continue;
+        pthread_mutex_unlock(&app->lock);
+        if (adm_credits_reconcile(app, &err) != DM_OK)
+            DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "credits.reconcile.failed",
+                   DM_FC("reason", err.text));
+        pthread_mutex_lock(&app->lock);
+    }
+    pthread_mutex_unlock(&app->lock);
+    return NULL;
+}
+
+static enum dm_code start_reconciler(struct adm_app *app, struct dm_error *err)
+{
+    if (pthread_create(&app->reconciler, NULL, reconcile, app) == 0)
+        return DM_OK;
+    return DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED,
+                   "could not start the thread that reconciles credits");
+}
+
+static void stop_reconciler(struct adm_app *app)
+{
+    pthread_mutex_lock(&app->lock);
+    app->stopping = true;
+    pthread_cond_broadcast(&app->stop_cond);
+    pthread_mutex_unlock(&app->lock);
+    pthread_join(app->reconciler, NULL);
+}
+
+static void init_stop_cond(struct adm_app *app)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&app->stop_cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 static void free_app(struct adm_app *app)
 {
+    dm_sealing_free(app->sealing);
+    pthread_cond_destroy(&app->stop_cond);
     adm_security_unref(app->security);
     dm_settings_unref(app->settings);
     dm_watch_free(app->watch);
@@ -169,14 +238,22 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     pthread_mutex_init(&app->lock, NULL);
     pthread_mutex_init(&app->publish_lock, NULL);
     pthread_cond_init(&app->seeded_cond, NULL);
+    init_stop_cond(app);
+    app->sealing = dm_sealing_new(&c->settings->token_encryption_key);
     make_csrf_key(app, c->shared_secret);
     rc = adm_seed(app, err);
+    if (rc == DM_OK)
+        rc = adm_repair(app, err);
     if (rc == DM_OK)
         rc = adm_revocations_restore(app, err);
     if (rc == DM_OK)
         rc = adm_publish_all(app, err);
-    if (rc == DM_OK && pthread_create(&app->seeder, NULL, seed_password, app) != 0)
+    if (rc == DM_OK)
+        rc = start_reconciler(app, err);
+    if (rc == DM_OK && pthread_create(&app->seeder, NULL, seed_password, app) != 0) {
+        stop_reconciler(app);
         rc = DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED, "could not start the seeding thread");
+    }
     if (rc != DM_OK) {
         free_app(app);
         return rc;
@@ -189,6 +266,7 @@ void adm_app_stop(struct adm_app *app)
 {
     if (app == NULL)
         return;
+    stop_reconciler(app);
     pthread_join(app->seeder, NULL);
     free_app(app);
 }
@@ -212,6 +290,10 @@ bool adm_owns_api_path(dm_view method, dm_view path)
 
 struct dm_json *adm_app_export(struct adm_app *app)
 {
+    struct dm_error err;
+
     adm_app_wait_seeded(app);
+    if (adm_credits_reconcile(app, &err) != DM_OK) /* the documents' balances are worth a dump */
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "credits.reconcile.failed", DM_FC("reason", err.text));
     return dm_documents_memory_export(app->config.documents);
 }

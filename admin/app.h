@@ -6,6 +6,7 @@
 #include "admin/call.h"
 #include "base/metrics.h"
 #include "crypto/keyset.h"
+#include "crypto/sealed.h"
 #include "model/settings.h"
 #include "model/watch.h"
 #include "store/documents.h"
@@ -51,6 +52,8 @@ struct dm_json *adm_app_export(struct adm_app *app);
 
 /* dm_watch_count of this app's watch. */
 bool adm_app_watch(struct adm_app *app, enum dm_watch_kind kind, dm_view who);
+
+const struct dm_sealing *adm_sealing(struct adm_app *app); /* API keys at rest */
 
 struct adm_security;
 void adm_app_swap_security(struct adm_app *app, struct adm_security *s); /* takes the reference */

@@ -142,7 +142,13 @@ bool adm_query_i64(struct adm_call *c, const char *name, int64_t fallback, int64
 
 bool adm_page_of(struct adm_call *c, struct adm_page *ret)
 {
-    if (!adm_query_i64(c, "page", 1, &ret->page) || !adm_query_i64(c, "page_size", 10, &ret->size))
+    return adm_page_by(c, 10, ret);
+}
+
+bool adm_page_by(struct adm_call *c, int64_t default_size, struct adm_page *ret)
+{
+    if (!adm_query_i64(c, "page", 1, &ret->page) ||
+        !adm_query_i64(c, "page_size", default_size, &ret->size))
         return false;
     if (ret->page < 1) {
         adm_fail(c, 400, "PAG001", "Invalid page or page size");

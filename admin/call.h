@@ -90,6 +90,7 @@ struct adm_page {
     int64_t page, size;
 };
 bool adm_page_of(struct adm_call *c, struct adm_page *ret); /* PAG001 set on false (§4) */
+bool adm_page_by(struct adm_call *c, int64_t default_size, struct adm_page *ret);
 /* {"<items>":[...],"page","page_size","has_next","total"}; items may hold size + 1 entries: the
  * last tells has_next and is dropped. Takes items. */
 void adm_ok_page(struct adm_call *c, const char *items_key, struct dm_json *items,

@@ -1,5 +1,7 @@
 #include "admin/services/publish.h"
 
+#include "admin/services/credits.h"
+
 enum {
     PROJECTION_CAP = 1024 * 1024
 }; /* a projection larger than the largest body cannot come about */
@@ -9,14 +11,17 @@ enum {
 static const struct {
     const struct dm_record_type *type;
     const char *id_field;
+    struct dm_json *(*project)(const struct dm_json *doc); /* NULL: the fields its table says */
 } published[] = {
-    {&dm_record_security_settings, NULL},
-    {&dm_record_role, "role_name"},
-    {&dm_record_api, "api_id"},
-    {&dm_record_endpoint, "endpoint_id"},
-    {&dm_record_routing, "client_key"},
-    {&dm_record_user, "username"},
-    {&dm_record_subscription, "username"},
+    {&dm_record_security_settings, NULL, NULL},
+    {&dm_record_role, "role_name", NULL},
+    {&dm_record_credit_def, "api_credit_group", NULL},
+    {&dm_record_api, "api_id", NULL},
+    {&dm_record_endpoint, "endpoint_id", NULL},
+    {&dm_record_routing, "client_key", NULL},
+    {&dm_record_user, "username", NULL},
+    {&dm_record_subscription, "username", NULL},
+    {&dm_record_user_credits, "username", adm_credits_project},
 };
 
 bool adm_publish_wants(const struct dm_record_type *type)
@@ -39,9 +44,14 @@ dm_view adm_publish_id(const struct dm_record_type *type, const struct dm_json *
 
 static void project(const struct adm_change *change, struct dm_buf *out)
 {
-    DM_DEFER(dm_json_freep)
-    struct dm_json *projection = dm_record_project(change->type, change->doc);
+    DM_DEFER(dm_json_freep) struct dm_json *projection = NULL;
 
+    for (size_t i = 0; i < DM_COUNT_OF(published); i++) {
+        if (published[i].type == change->type && published[i].project != NULL)
+            projection = published[i].project(change->doc);
+    }
+    if (projection == NULL)
+        projection = dm_record_project(change->type, change->doc);
     dm_json_write(projection, out);
 }
 
@@ -113,7 +123,7 @@ enum dm_code adm_publish_all(struct adm_app *app, struct dm_error *err)
         if (rc != DM_OK)
             return rc;
     }
-    return DM_OK;
+    return adm_credits_restore(app, err);
 }
 
 enum dm_code adm_publish_possible(struct adm_app *app, struct dm_error *err)

@@ -16,6 +16,8 @@ static const struct dm_documents_unique uniques[] = {
     {"endpoints", {"endpoint_id"}},
     {"endpoints", {"api_name", "api_version", "endpoint_method", "endpoint_uri"}},
     {"routings", {"client_key"}},
+    {"credit_defs", {"api_credit_group"}},
+    {"user_credits", {"username"}},
     {"revocations", {"id"}},
 };
 

@@ -1,6 +1,7 @@
 #include "admin/services/users.h"
 
 #include "admin/app.h"
+#include "admin/services/credits.h"
 #include "admin/services/records.h"
 
 /* Roles that make their holders admin users: by name, or by platform_admin. */
@@ -59,10 +60,12 @@ enum dm_code adm_user_remove(struct adm_call *c, dm_view username, struct dm_err
 {
     const struct dm_filter key = DM_WHERE("username", username);
     size_t n;
-    /* Subscriptions first: a crash in between leaves a user without them, never a later user of
-     * that name with somebody else's. */
+    /* Subscriptions and credits first: a crash in between leaves a user without them, never a later
+     * user of that name with somebody else's. */
     enum dm_code rc = adm_record_delete(c, &dm_record_subscription, &key, 1, &n, err);
 
+    if (rc == DM_OK)
+        rc = adm_credits_remove(c->app, username, err);
     return rc == DM_OK ? adm_record_delete(c, &dm_record_user, &key, 1, &n, err) : rc;
 }
 

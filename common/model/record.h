@@ -54,7 +54,7 @@ struct dm_record_type {
 
 extern const struct dm_record_type dm_record_api, dm_record_endpoint, dm_record_user,
     dm_record_role, dm_record_group, dm_record_subscription, dm_record_routing,
-    dm_record_security_settings;
+    dm_record_security_settings, dm_record_credit_def, dm_record_user_credits;
 const struct dm_record_type *const *dm_record_types(size_t *ret_n);
 
 /* Body of a create: coerced, defaults filled, unknown and server fields dropped, field order of the

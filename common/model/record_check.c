@@ -23,7 +23,7 @@ bool dm_check_name(const struct dm_json *value)
 
 bool dm_check_credit_group(const struct dm_json *value)
 {
-    return !holds_any(dm_json_str(value), "/.$");
+    return !holds_any(dm_json_str(value), "/.$:");
 }
 
 bool dm_check_uri(const struct dm_json *value)

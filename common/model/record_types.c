@@ -59,6 +59,12 @@ static const struct dm_field routing_fields[] = {
 static const struct dm_field security_settings_fields[] = {
 #include "model/fields_security_settings.def"
 };
+static const struct dm_field credit_def_fields[] = {
+#include "model/fields_credit_def.def"
+};
+static const struct dm_field user_credits_fields[] = {
+#include "model/fields_user_credits.def"
+};
 
 #define TYPE(id, where, by)                                                                        \
     const struct dm_record_type dm_record_##id = {.noun = #id,                                     \
@@ -74,6 +80,8 @@ TYPE(group, "groups", "group_name")
 TYPE(subscription, "subscriptions", "username")
 TYPE(routing, "routings", "client_key")
 TYPE(security_settings, "settings", "type")
+TYPE(credit_def, "credit_defs", "api_credit_group")
+TYPE(user_credits, "user_credits", "username")
 
 const struct dm_record_type *const *dm_record_types(size_t *ret_n)
 {
@@ -81,7 +89,8 @@ const struct dm_record_type *const *dm_record_types(size_t *ret_n)
         &dm_record_api,     &dm_record_endpoint,
         &dm_record_user,    &dm_record_role,
         &dm_record_group,   &dm_record_subscription,
-        &dm_record_routing, &dm_record_security_settings};
+        &dm_record_routing, &dm_record_security_settings,
+        &dm_record_credit_def, &dm_record_user_credits};
     *ret_n = DM_COUNT_OF(all);
     return all;
 }

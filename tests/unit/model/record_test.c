@@ -349,6 +349,7 @@ static void an_api_is_refused_where_it_would_fail_open_later(void **state)
         "{\"api_limit_on_store_down\":\"maybe\"}",
         "{\"api_credit_group\":\"a.b\"}",
         "{\"api_credit_group\":\"$x\"}",
+        "{\"api_credit_group\":\"a:b\"}",
         "{\"api_read_timeout\":0}",
         "{\"api_read_timeout\":600.5}",
         "{\"api_read_timeout\":-1}",
@@ -596,6 +597,9 @@ static void the_gateway_gets_the_fields_of_its_contract(void **state)
         {&dm_record_role, "role_name platform_admin manage_gateway"},
         {&dm_record_routing, "routing_servers server_index"},
         {&dm_record_group, ""},
+        {&dm_record_credit_def, "api_credit_group api_key api_key_header api_key_new "
+                                "api_key_rotation_expires"},
+        {&dm_record_user_credits, ""}, /* projected by its service: the keys alone */
         {&dm_record_security_settings, "ip_whitelist ip_blacklist trust_x_forwarded_for "
                                        "xff_trusted_proxies allow_localhost_bypass"},
     };
