@@ -1,0 +1,173 @@
+#include "admin/services/repair.h"
+
+#include "admin/services/lookup.h"
+#include "admin/services/publish.h"
+#include "base/log.h"
+#include "base/map.h"
+
+enum { NAME_CAP = 4096 }; /* name/version; the API's own check allows 25 and 8 characters */
+
+struct repair {
+    struct adm_app *app;
+    struct dm_map *ids, *names; /* api_id, and name/version, of the APIs there are; values unused */
+    int64_t endpoints, subscriptions;
+};
+
+static dm_view text_of(const struct dm_json *doc, const char *field)
+{
+    return dm_json_str(dm_json_get(doc, dm_view_of(field)));
+}
+
+static enum dm_code list_all(struct adm_app *app, const char *collection, struct dm_json **ret,
+                             struct dm_error *err)
+{
+    const struct dm_query all = {0};
+
+    return dm_documents_list(adm_documents(app), collection, &all, ret, err);
+}
+
+static enum dm_code note_apis(struct repair *r, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *apis = NULL;
+    enum dm_code rc = list_all(r->app, "apis", &apis, err);
+    struct dm_buf nv;
+
+    dm_buf_init(&nv, NAME_CAP);
+    for (struct dm_json *a = dm_json_first(apis); a != NULL; a = dm_json_next(a)) {
+        dm_buf_clear(&nv);
+        dm_buf_add(&nv, text_of(a, "api_name"));
+        dm_buf_add_byte(&nv, '/');
+        dm_buf_add(&nv, text_of(a, "api_version"));
+        dm_map_put(r->ids, text_of(a, "api_id"), r);
+        dm_map_put(r->names, dm_buf_view(&nv), r);
+    }
+    dm_buf_done(&nv);
+    return rc;
+}
+
+/* The list of APIs may be older than the document that names one: asked again. */
+static enum dm_code api_gone(struct repair *r, const struct dm_filter *key, size_t n, bool *ret,
+                             struct dm_error *err)
+{
+    uint64_t count = 0;
+    enum dm_code rc = dm_documents_count(adm_documents(r->app), "apis", key, n, &count, err);
+
+    *ret = rc == DM_OK && count == 0;
+    return rc;
+}
+
+static enum dm_code remove_endpoint(struct repair *r, const struct dm_json *endpoint,
+                                    struct dm_error *err)
+{
+    dm_view id = text_of(endpoint, "endpoint_id");
+    const struct dm_filter key = DM_WHERE("endpoint_id", id);
+    const struct adm_change change = {.type = &dm_record_endpoint, .id = id};
+    uint64_t deleted = 0;
+    enum dm_code rc =
+        dm_documents_delete(adm_documents(r->app), "endpoints", &key, 1, &deleted, err);
+
+    r->endpoints += (int64_t)deleted;
+    return rc == DM_OK ? adm_publish(r->app, &change, 1, err) : rc;
+}
+
+/* By api_id, since an API made anew under the old name has another; documents without one (of the
+ * Python Doorman) are left to their owner. */
+static enum dm_code repair_endpoints(struct repair *r, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *endpoints = NULL;
+    enum dm_code rc = list_all(r->app, "endpoints", &endpoints, err);
+
+    for (struct dm_json *e = dm_json_first(endpoints); rc == DM_OK && e != NULL;
+         e = dm_json_next(e)) {
+        dm_view api_id = text_of(e, "api_id");
+        const struct dm_filter key = DM_WHERE("api_id", api_id);
+        bool gone = false;
+        if (api_id.len == 0 || text_of(e, "endpoint_id").len == 0 ||
+            dm_map_get(r->ids, api_id) != NULL)
+            continue;
+        rc = api_gone(r, &key, 1, &gone, err);
+        if (gone)
+            rc = remove_endpoint(r, e, err);
+    }
+    return rc;
+}
+
+static enum dm_code drop_entry(void *ctx, struct dm_json *doc, struct dm_error *err)
+{
+    const dm_view *nv = ctx;
+    const struct dm_json *old = dm_json_get(doc, DM_LIT("apis"));
+    struct dm_json *list = dm_json_new_array();
+
+    (void)err;
+    for (struct dm_json *item = dm_json_first(old); item != NULL; item = dm_json_next(item)) {
+        if (!dm_view_eq(dm_json_str(item), *nv))
+            dm_json_push(list, dm_json_clone(item));
+    }
+    dm_json_set(doc, DM_LIT("apis"), list);
+    return DM_OK;
+}
+
+static enum dm_code unsubscribe(struct repair *r, dm_view username, dm_view nv,
+                                struct dm_error *err)
+{
+    const struct dm_filter user = DM_WHERE("username", username);
+    DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
+    enum dm_code rc = dm_documents_update(adm_documents(r->app), "subscriptions", &user, 1,
+                                          drop_entry, &nv, &doc, err);
+    struct adm_change change = {.type = &dm_record_subscription, .id = username, .doc = doc};
+
+    if (rc == DM_NOT_FOUND) /* the user went meanwhile */
+        return DM_OK;
+    r->subscriptions += rc == DM_OK;
+    return rc == DM_OK ? adm_publish(r->app, &change, 1, err) : rc;
+}
+
+static enum dm_code repair_entry(struct repair *r, dm_view username, dm_view nv,
+                                 struct dm_error *err)
+{
+    size_t slash = dm_view_find_byte(nv, '/', 0);
+    const struct dm_filter key[] = {
+        DM_WHERE("api_name", dm_view_sub(nv, 0, slash)),
+        DM_WHERE("api_version", dm_view_sub(nv, slash + 1, nv.len)),
+    };
+    bool gone = false;
+    enum dm_code rc;
+
+    if (nv.len == 0 || slash == nv.len || dm_map_get(r->names, nv) != NULL)
+        return DM_OK;
+    rc = api_gone(r, key, DM_COUNT_OF(key), &gone, err);
+    return rc == DM_OK && gone ? unsubscribe(r, username, nv, err) : rc;
+}
+
+static enum dm_code repair_subscriptions(struct repair *r, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
+    enum dm_code rc = list_all(r->app, "subscriptions", &docs, err);
+
+    for (struct dm_json *d = dm_json_first(docs); rc == DM_OK && d != NULL; d = dm_json_next(d)) {
+        const struct dm_json *list = dm_json_get(d, DM_LIT("apis"));
+        for (struct dm_json *i = dm_json_first(list); rc == DM_OK && i != NULL; i = dm_json_next(i))
+            rc = repair_entry(r, text_of(d, "username"), dm_json_str(i), err);
+    }
+    return rc;
+}
+
+enum dm_code adm_repair(struct adm_app *app, struct dm_error *err)
+{
+    struct repair r = {.app = app, .ids = dm_map_new(NULL), .names = dm_map_new(NULL)};
+    enum dm_code rc;
+
+    adm_app_publish_lock(app);
+    rc = note_apis(&r, err);
+    if (rc == DM_OK)
+        rc = repair_endpoints(&r, err);
+    if (rc == DM_OK)
+        rc = repair_subscriptions(&r, err);
+    adm_app_publish_unlock(app);
+    if (r.endpoints + r.subscriptions > 0)
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "admin.repaired", DM_FI("endpoints", r.endpoints),
+               DM_FI("subscriptions", r.subscriptions));
+    dm_map_free(r.ids);
+    dm_map_free(r.names);
+    return rc;
+}
