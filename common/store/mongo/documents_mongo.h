@@ -45,10 +45,10 @@ struct dm_mongo_config {  /* texts are copied by open, the schema is borrowed */
 void dm_mongo_config_from(const struct dm_settings *s, const struct dm_documents_schema *schema,
                           struct dm_mongo_config *ret);
 
-/* DM_INVALID: the settings make no usable address, or the one host belongs to another replica set.
- * Only one host together with a replica set's name is asked here (it may be a standalone server:
- * warned about, used as such); nothing else contacts a server, so DM_UNAVAILABLE can only come from
- * that. Error texts never hold the address's credentials. Ends with dm_documents_free(). */
+/* Contacts no server (mongodb+srv: the DNS). DM_INVALID: the settings make no usable address. Error
+ * texts never hold the address's credentials. Ends with dm_documents_free().
+ * One host together with a replica set's name is asked by the first call what it is: a standalone
+ * server is warned about and used as such, a member of another set is DM_INVALID in every call. */
 enum dm_code dm_documents_mongo_open(const struct dm_mongo_config *c, struct dm_documents **ret,
                                      struct dm_error *err) DM_MUST_USE;
 

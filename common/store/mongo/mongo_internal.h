@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mongoc/mongoc.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "store/documents_backend.h"
@@ -16,8 +17,10 @@
 
 struct dm_mongo {
     struct dm_documents base;
-    mongoc_uri_t *uri;
-    mongoc_client_pool_t *pool;
+    mongoc_uri_t *uri, *direct; /* direct: the one host alone, until it said what it is; or NULL */
+    mongoc_client_pool_t *pool; /* of `uri`; made when settled */
+    pthread_mutex_t lock;       /* settling */
+    _Atomic bool settled;
     char *database;
     const struct dm_documents_schema *schema;
     int64_t operation_timeout_ms;
@@ -28,6 +31,8 @@ struct dm_mongo {
 struct dm_mongo *dm_mongo_of(struct dm_documents *d);
 extern const struct dm_documents_ops dm_mongo_ops;
 void dm_mongo_close(struct dm_documents *d);
+/* Before the first use of pool or uri: finds out what a lone host is. Later calls do nothing. */
+enum dm_code dm_mongo_settle(struct dm_mongo *m, struct dm_error *err);
 int64_t dm_mongo_reply_count(const bson_t *reply, const char *name); /* 0 when absent */
 
 /* One call: a client of the pool and what became of it. */
@@ -51,6 +56,7 @@ enum dm_code dm_mongo_error(const bson_error_t *e, const char *doing, const char
 
 enum dm_code dm_mongo_uri_build(const struct dm_mongo_config *c, mongoc_uri_t **ret,
                                 struct dm_error *err);
+char *dm_mongo_database(const struct dm_mongo_config *c, const mongoc_uri_t *uri); /* owned */
 void dm_mongo_driver_start(void); /* once per process; later calls do nothing */
 
 /* DM_LIMIT: too large. `oid`: the _id of a document that brings none of its own; NULL: no _id at

@@ -275,6 +275,9 @@ static enum dm_code run_steps(struct migration *g, struct dm_error *err)
 enum dm_code dm_documents_mongo_migrate(struct dm_documents *d, struct dm_error *err)
 {
     struct migration g = {.m = dm_mongo_of(d)};
+    enum dm_code rc = dm_mongo_settle(g.m, err);
+    if (rc != DM_OK)
+        return rc;
     mongoc_uri_t *uri = mongoc_uri_copy(g.m->uri);
     (void)mongoc_uri_set_option_as_int32(uri, MONGOC_URI_SOCKETTIMEOUTMS, STEP_TIMEOUT_MS);
     g.client = mongoc_client_new_from_uri(uri);
@@ -285,7 +288,7 @@ enum dm_code dm_documents_mongo_migrate(struct dm_documents *d, struct dm_error 
     (void)mongoc_client_set_error_api(g.client, MONGOC_ERROR_API_VERSION_2);
     g.meta = mongoc_client_get_collection(g.client, g.m->database, META);
     dm_random_uuid(g.owner);
-    enum dm_code rc = take_lease(&g, err);
+    rc = take_lease(&g, err);
     if (rc == DM_OK) {
         rc = run_steps(&g, err);
         give_lease_back(&g);

@@ -31,11 +31,13 @@ enum dm_code dm_mongo_begin(struct dm_mongo *m, const char *collection, struct d
             return refuse(m, call->name, "document store does not answer", err);
         call->trying = true;
     }
-    call->client = mongoc_client_pool_pop(m->pool);
-    if (call->client == NULL) {
+    enum dm_code rc = dm_mongo_settle(m, err);
+    if (rc == DM_OK && (call->client = mongoc_client_pool_pop(m->pool)) == NULL)
+        rc = refuse(m, call->name, "all clients of the pool are busy", err);
+    if (rc != DM_OK) {
         if (call->trying)
             atomic_store(&m->trying, false);
-        return refuse(m, call->name, "all clients of the pool are busy", err);
+        return rc;
     }
     atomic_fetch_add_explicit(&m->active, 1, memory_order_relaxed);
     if (collection != NULL)

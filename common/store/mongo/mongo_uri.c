@@ -129,8 +129,7 @@ static bool set_parts(const struct dm_mongo_config *c, mongoc_uri_t *uri)
 {
     return set_with(mongoc_uri_set_username, uri, c->user) &&
            set_with(mongoc_uri_set_password, uri, c->password) &&
-           set_with(set_replica_set, uri, c->replica_set) &&
-           (c->user.len == 0 || mongoc_uri_set_auth_source(uri, "admin"));
+           set_with(set_replica_set, uri, c->replica_set);
 }
 
 /* Beside either form: TLS asked for by a setting is never taken back by an address. */
@@ -173,13 +172,13 @@ static bool set_limits(const struct dm_mongo_config *c, mongoc_uri_t *uri)
            mongoc_uri_set_appname(uri, "doorman-admin");
 }
 
-static bool set_database(const struct dm_mongo_config *c, mongoc_uri_t *uri)
+/* Kept beside the address: put into it, it would also become where the user is looked up. */
+char *dm_mongo_database(const struct dm_mongo_config *c, const mongoc_uri_t *uri)
 {
     const char *own = mongoc_uri_get_database(uri);
     if (own != NULL && own[0] != '\0')
-        return true;
-    return set_with(mongoc_uri_set_database, uri,
-                    c->database.len > 0 ? c->database : DM_LIT("doorman"));
+        return dm_mem_text(dm_view_of(own));
+    return dm_mem_text(c->database.len > 0 ? c->database : DM_LIT("doorman"));
 }
 
 enum dm_code dm_mongo_uri_build(const struct dm_mongo_config *c, mongoc_uri_t **ret,
@@ -190,10 +189,7 @@ enum dm_code dm_mongo_uri_build(const struct dm_mongo_config *c, mongoc_uri_t **
     enum dm_code rc = parts ? uri_of_parts(c, &uri, err) : parse_uri(c->uri, &uri, err);
     if (rc != DM_OK)
         return rc;
-    /* The database of an address is also where its user is looked up; a name put in later must not
-     * become that. */
-    if ((!parts || set_parts(c, uri)) && set_tls(c, uri) && set_limits(c, uri) &&
-        set_database(c, uri)) {
+    if ((!parts || set_parts(c, uri)) && set_tls(c, uri) && set_limits(c, uri)) {
         *ret = uri;
         return DM_OK;
     }

@@ -94,7 +94,8 @@ static void whole_records_are_left_alone(void **state)
     put(app, "subscriptions", "{\"username\":\"ann\",\"apis\":[\"here/v1\"]}");
     repair(app);
     repair(app);
-    assert_stored(app, "apis", "[{\"api_id\":\"a1\",\"api_name\":\"here\",\"api_version\":\"v1\"}]");
+    assert_stored(app, "apis",
+                  "[{\"api_id\":\"a1\",\"api_name\":\"here\",\"api_version\":\"v1\"}]");
     assert_stored(app, "endpoints", "[" KEPT "]");
     assert_stored(app, "subscriptions", "[{\"username\":\"ann\",\"apis\":[\"here/v1\"]}]");
 }
