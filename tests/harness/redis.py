@@ -1,61 +1,216 @@
-"""A redis-server on a free port of loopback, keeping nothing on disk."""
+"""Real Redis: a server, a master with a replica behind three Sentinels, a cluster of three.
+
+On free ports of loopback, nothing on disk but logs; every process is ended by its own id.
+"""
 
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
 
 from harness.process import free_port, wait_until
 
-START_DEADLINE = 20.0
-STOP_DEADLINE = 20.0
+START_DEADLINE = 30.0
+SLOTS = 16384
+
+
+class RedisError(Exception):
+    pass
+
+
+def _read_reply(file):
+    line = file.readline()
+    if not line.endswith(b"\r\n"):
+        raise ConnectionError("the connection ended inside a reply")
+    mark, rest = line[:1], line[1:-2]
+    if mark == b"+":
+        return rest.decode()
+    if mark == b"-":
+        raise RedisError(rest.decode())
+    if mark == b":":
+        return int(rest)
+    if mark == b"$":
+        return None if rest == b"-1" else file.read(int(rest) + 2)[:-2].decode(errors="replace")
+    if mark == b"*":
+        return None if rest == b"-1" else [_read_reply(file) for _ in range(int(rest))]
+    raise ConnectionError(f"what came is no reply: {line!r}")
 
 
 class RedisServer:
-    """start() and stop() may be repeated: the port stays, what was stored does not."""
+    """One redis-server, or one Sentinel. options: ("requirepass", "x"), ("databases", 4), ..."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, sentinel=False, password=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.options = options
+        self.options = list(options)
+        self.sentinel = sentinel
+        self.password = password
         self.process = None
 
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self):
+        return f"redis://{self.address}"
+
     def start(self):
+        """Empty at every start."""
+        program = shutil.which("redis-server")
+        if program is None:
+            raise FileNotFoundError("redis-server is not on PATH: scripts/deps test")
+        config = self.folder / "redis.conf"
+        if not (self.sentinel and config.exists()):  # a Sentinel keeps its own notes there
+            lines = [("port", self.port), ("bind", "127.0.0.1"), ("dir", self.folder)]
+            if not self.sentinel:
+                lines += [("save", '""'), ("appendonly", "no"), ("repl-diskless-sync-delay", 0)]
+            config.write_text("".join(f"{key} {value}\n" for key, value in
+                                      lines + self.options))
+        line = [program, str(config)] + (["--sentinel"] if self.sentinel else [])
         with open(self.folder / "server.log", "ab") as log:
-            self.process = subprocess.Popen(
-                ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
-                 "--appendonly", "no", "--dir", str(self.folder), *self.options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(lambda: self.command("PING").startswith(b"+PONG"), START_DEADLINE,
-                   "redis-server answers")
+            self.process = subprocess.Popen(line, cwd=self.folder, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=subprocess.STDOUT)
+        wait_until(self.answers, START_DEADLINE, "redis-server answers")
         return self
 
-    def command(self, *words):
-        """One command, its reply as it came; b"" while the server does not answer."""
-        text = f"*{len(words)}\r\n" + "".join(f"${len(w)}\r\n{w}\r\n" for w in words)
+    def answers(self):
+        if self.process.poll() is not None:
+            raise RuntimeError((self.folder / "server.log").read_text())
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
-                connection.sendall(text.encode())
-                return connection.recv(65536)
-        except OSError:
-            return b""
+            return self.command("PING") == "PONG"
+        except (OSError, RedisError):
+            return False
 
-    def halt(self):
-        """Connections are taken by the kernel, nothing is answered."""
+    def command(self, *words):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as link:
+            file = link.makefile("rb")
+            login = [("AUTH", self.password)] if self.password else []
+            for one in login + [words]:
+                parts = [str(w).encode() for w in one]
+                link.sendall(b"*%d\r\n" % len(parts)
+                             + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
+                reply = _read_reply(file)
+            return reply
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def pause(self):
         self.process.send_signal(signal.SIGSTOP)
 
-    def go_on(self):
+    def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
-    def stop(self):
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.go_on()
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_DEADLINE)
-        except subprocess.TimeoutExpired:
+    def kill(self):
+        if self.running():
             self.process.kill()
-            self.process.wait(STOP_DEADLINE)
+        if self.process is not None:
+            self.process.wait()
+
+    stop = kill
+
+    def restart(self):
+        self.kill()
+        return self.start()
+
+
+class Sentinels:
+    """A master, a replica and three Sentinels that make the replica master when it is gone."""
+
+    NAME = "themaster"
+
+    def __init__(self, folder, password=None):
+        self.folder = pathlib.Path(folder)
+        self.master = RedisServer(self.folder / "one")
+        self.replica = RedisServer(self.folder / "two",
+                                   ("replicaof", f"127.0.0.1 {self.master.port}"))
+        own = [("requirepass", password)] if password else []
+        own += [("sentinel sentinel-pass", password)] if password else []
+        self.sentinels = [
+            RedisServer(self.folder / f"sentinel{i}", *own,
+                        ("sentinel monitor", f"{self.NAME} 127.0.0.1 {self.master.port} 2"),
+                        ("sentinel down-after-milliseconds", f"{self.NAME} 500"),
+                        ("sentinel failover-timeout", f"{self.NAME} 2000"),
+                        sentinel=True, password=password)
+            for i in range(3)]
+
+    @property
+    def hosts(self):
+        return ",".join(s.address for s in self.sentinels)
+
+    def start(self):
+        self.master.start()
+        self.replica.start()
+        wait_until(lambda: "master_link_status:up" in self.replica.command("INFO", "replication"),
+                   START_DEADLINE, "the replica follows")
+        for sentinel in self.sentinels:
+            sentinel.start()
+        for sentinel in self.sentinels:
+            wait_until(lambda s=sentinel: self.knows_all(s), START_DEADLINE,
+                       "the Sentinels know each other")
+        return self
+
+    def knows_all(self, sentinel):
+        known = sentinel.command("SENTINEL", "master", self.NAME)
+        fields = dict(zip(known[::2], known[1::2]))
+        return fields["num-other-sentinels"] == "2" and fields["num-slaves"] == "1"
+
+    def stop(self):
+        for server in [*self.sentinels, self.replica, self.master]:
+            server.kill()
+
+
+class Cluster:
+    """Three masters without replicas, the slots in three equal parts."""
+
+    def __init__(self, folder, *options):
+        self.nodes = [RedisServer(pathlib.Path(folder) / f"node{i}", ("cluster-enabled", "yes"),
+                                  ("cluster-node-timeout", "1000"),
+                                  ("cluster-require-full-coverage", "no"), *options)
+                      for i in range(3)]
+
+    @property
+    def hosts(self):
+        return ",".join(n.address for n in self.nodes)
+
+    def start(self):
+        for i, node in enumerate(self.nodes):
+            node.start()
+            node.command("CLUSTER", "ADDSLOTSRANGE", i * SLOTS // 3, (i + 1) * SLOTS // 3 - 1)
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
+        for node in self.nodes[1:]:
+            node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+        for node in self.nodes:
+            wait_until(lambda n=node: self.is_whole(n), START_DEADLINE, "the cluster is whole")
+        return self
+
+    @staticmethod
+    def is_whole(node):
+        info = node.command("CLUSTER", "INFO")
+        return "cluster_state:ok" in info and "cluster_slots_ok:16384" in info \
+            and len(node.command("CLUSTER", "SLOTS")) == 3
+
+    def id(self, node):
+        return node.command("CLUSTER", "MYID")
+
+    def owner(self, slot):
+        return self.nodes[min(slot * 3 // SLOTS, 2)]
+
+    def begin_migration(self, slot, source, target):
+        target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id(source))
+        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id(target))
+
+    def move_keys(self, slot, source, target):
+        for key in source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            source.command("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+
+    def end_migration(self, slot, target):
+        for node in [target] + [n for n in self.nodes if n is not target]:
+            node.command("CLUSTER", "SETSLOT", slot, "NODE", self.id(target))
+
+    def stop(self):
+        for node in self.nodes:
+            node.kill()

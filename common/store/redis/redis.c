@@ -11,7 +11,8 @@ enum {
     BLOCKS_KEPT = 512,
     ARENA_CHUNK = 16 * 1024,
     ARENAS_KEPT = 4,
-    SCRIPT_TRIES = 3
+    SCRIPT_TRIES = 3,
+    FREE_ROUNDS = 16
 };
 
 /* --- asking --- */
@@ -29,28 +30,48 @@ static void wait_for_conn(struct dm_redis_command *m)
     r->waiting_bytes += m->kept_len;
 }
 
-static void send_or_wait(struct dm_redis_command *m, const dm_view *argv, size_t argc, bool again)
+void dm_redis_send_kept(struct dm_redis_command *m)
+{
+    bool hopeless = false;
+    struct dm_redis_conn *c = m->redis->way->find(m->redis, m, &hopeless);
+    if (c != NULL)
+        dm_redis_resend(c, m);
+    else if (hopeless)
+        dm_redis_command_refuse(m);
+    else
+        wait_for_conn(m);
+}
+
+static void send_first(struct dm_redis_command *m, const dm_view *argv, size_t argc, bool again)
 {
     struct dm_redis *r = m->redis;
-    struct dm_redis_conn *c = r->way->find(r, m->slot);
+    bool hopeless = false;
+    struct dm_redis_conn *c = r->way->find(r, m, &hopeless);
+    bool full = c == NULL && (hopeless || r->n_waiting == DM_REDIS_WAITING_MAX);
     if (c != NULL && !again) {
         if (!dm_redis_pipe_add(c, m, argv, argc))
             dm_redis_command_refuse(m);
-        return;
-    }
-    if (r->n_waiting == DM_REDIS_WAITING_MAX && c == NULL) { /* before it is copied */
+    } else if (full) { /* asked before it is copied */
         dm_redis_command_refuse(m);
-        return;
+    } else {
+        dm_redis_command_keep(m, argv, argc);
+        dm_redis_send_kept(m);
     }
-    dm_redis_command_keep(m, argv, argc);
-    if (c == NULL)
-        wait_for_conn(m);
-    else
-        dm_redis_resend(c, m);
 }
 
 void dm_redis_resend(struct dm_redis_conn *c, struct dm_redis_command *m)
 {
+    const dm_view asking[] = {DM_LIT("ASKING")};
+    if (m->asking) {
+        struct dm_redis_command *skipped = dm_redis_command_blank(m->redis);
+        if (!dm_redis_pipe_add(c, skipped, asking, 1)) {
+            dm_redis_command_free(skipped);
+            dm_redis_command_refuse(m);
+            return;
+        }
+        m->asking = false;
+        m->only = NULL;
+    }
     if (!dm_redis_pipe_add_kept(c, m))
         dm_redis_command_refuse(m);
 }
@@ -62,14 +83,8 @@ void dm_redis_send_waiting(struct dm_redis *r)
     for (struct dm_link *l; (l = dm_list_pop(&r->waiting)) != NULL;)
         dm_list_add_tail(&now, l);
     r->n_waiting = r->waiting_bytes = 0;
-    for (struct dm_link *l; (l = dm_list_pop(&now)) != NULL;) {
-        struct dm_redis_command *m = DM_CONTAINER_OF(l, struct dm_redis_command, link);
-        struct dm_redis_conn *c = r->way->find(r, m->slot);
-        if (c == NULL)
-            wait_for_conn(m);
-        else
-            dm_redis_resend(c, m);
-    }
+    for (struct dm_link *l; (l = dm_list_pop(&now)) != NULL;)
+        dm_redis_send_kept(DM_CONTAINER_OF(l, struct dm_redis_command, link));
 }
 
 void dm_redis_send(struct dm_redis *r, dm_view key, const dm_view *argv, size_t argc,
@@ -80,7 +95,22 @@ void dm_redis_send(struct dm_redis *r, dm_view key, const dm_view *argv, size_t 
     bool cluster = dm_redis_is_cluster(r);
     if (cluster && key.len > 0)
         m->slot = (int)dm_redis_slot(key);
-    send_or_wait(m, argv, argc, cluster); /* in a cluster it may be sent on */
+    send_first(m, argv, argc, cluster); /* in a cluster it may be sent on */
+}
+
+void dm_redis_send_node(struct dm_redis *r, size_t node, const dm_view *argv, size_t argc,
+                        dm_time deadline, struct dm_redis_ask *a, dm_redis_fn fn)
+{
+    DM_REQUIRE(argc > 0 && argc <= DM_REDIS_ARGS_MAX);
+    struct dm_redis_command *m = dm_redis_command_new(r, a, fn, deadline);
+    if (dm_redis_is_cluster(r)) {
+        m->only = dm_redis_cluster_node(r, node);
+        if (m->only == NULL) {
+            dm_redis_command_refuse(m);
+            return;
+        }
+    }
+    send_first(m, argv, argc, false);
 }
 
 void dm_redis_eval(struct dm_redis *r, const struct dm_redis_script *s, const dm_view *keys,
@@ -103,7 +133,7 @@ void dm_redis_eval(struct dm_redis *r, const struct dm_redis_script *s, const dm
     m->script = s;
     if (n_keys > 0 && dm_redis_is_cluster(r))
         m->slot = (int)dm_redis_slot(keys[0]);
-    send_or_wait(m, argv, argc, true);
+    send_first(m, argv, argc, true);
 }
 
 void dm_redis_cancel(struct dm_redis *r, struct dm_redis_ask *a)
@@ -131,7 +161,7 @@ static void answer_error(struct dm_redis_command *m, const struct dm_redis_reply
 {
     struct dm_redis_conn *c = m->conn;
     enum dm_redis_fault fault = dm_redis_fault_of(dm_redis_text(reply));
-    bool again = fault == DM_REDIS_FAULT_NOSCRIPT && m->script != NULL && m->tries < SCRIPT_TRIES;
+    bool again = fault == DM_REDIS_FAULT_NOSCRIPT && m->script != NULL && m->reloads < SCRIPT_TRIES;
     if (again && dm_redis_script_reload(c, m))
         return;
     if (m->redis->way->redirect(m, reply))
@@ -233,8 +263,15 @@ static void init_lists(struct dm_redis *r)
 
 static const struct dm_redis_way *way_of(enum dm_redis_mode mode)
 {
-    (void)mode;
-    return &dm_redis_single;
+    switch (mode) {
+    case DM_REDIS_STANDALONE:
+        return &dm_redis_single;
+    case DM_REDIS_SENTINEL:
+        return &dm_redis_by_sentinel;
+    case DM_REDIS_CLUSTER:
+        return &dm_redis_by_slots;
+    }
+    DM_UNREACHABLE();
 }
 
 enum dm_code dm_redis_new(struct dm_loop *loop, struct dm_resolver *resolver,
@@ -259,12 +296,18 @@ enum dm_code dm_redis_new(struct dm_loop *loop, struct dm_resolver *resolver,
     return DM_OK;
 }
 
+static bool idle(const struct dm_redis *r)
+{
+    return dm_list_empty(&r->waiting) && dm_list_empty(&r->refused);
+}
+
 static void answer_waiting(struct dm_redis *r)
 {
     for (struct dm_link *l; (l = dm_list_pop(&r->waiting)) != NULL;) {
         struct dm_redis_command *m = DM_CONTAINER_OF(l, struct dm_redis_command, link);
         dm_redis_command_answer(m, DM_UNAVAILABLE, NULL);
     }
+    on_refuse(&r->refuse);
 }
 
 void dm_redis_free(struct dm_redis *r)
@@ -274,15 +317,18 @@ void dm_redis_free(struct dm_redis *r)
     dm_loop_drop_end(r->loop, dm_redis_pipe_end, r);
     dm_redis_conn_done(&r->channels_conn);
     r->way->stop(r);
-    answer_waiting(r);
-    on_refuse(&r->refuse);
+    /* Who is told may ask once more, say by another way; who does so for ever is wrong. */
+    for (int i = 0; i < FREE_ROUNDS && !idle(r); i++)
+        answer_waiting(r);
+    DM_REQUIRE(idle(r));
     dm_loop_unpost(&r->wake);
     dm_loop_unpost(&r->refuse);
     dm_loop_unpost(&r->state_task);
-    DM_REQUIRE(dm_list_empty(&r->waiting) && dm_list_empty(&r->refused)); /* asked while freed */
     dm_slab_done(&r->commands);
     dm_slab_done(&r->blocks);
     dm_arena_pool_free(r->arenas);
     dm_redis_config_done(r);
+    dm_mem_free(r->sentinel);
+    dm_mem_free(r->cluster);
     dm_mem_free(r);
 }

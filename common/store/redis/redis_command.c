@@ -67,15 +67,24 @@ static void on_deadline(struct dm_timer *t)
     a->fn(a, DM_TIMEOUT, NULL);
 }
 
+struct dm_redis_command *dm_redis_command_blank(struct dm_redis *r)
+{
+    struct dm_redis_command *m = dm_slab_take(&r->commands);
+    *m = (struct dm_redis_command){
+        .redis = r, .deadline = DM_NEVER, .slot = DM_REDIS_ANY_SLOT, .own = true};
+    dm_list_init(&m->link);
+    dm_timer_init(&m->timer, on_deadline);
+    return m;
+}
+
 struct dm_redis_command *dm_redis_command_new(struct dm_redis *r, struct dm_redis_ask *a,
                                               dm_redis_fn fn, dm_time deadline)
 {
     DM_REQUIRE(!a->pending && fn != NULL);
-    struct dm_redis_command *m = dm_slab_take(&r->commands);
-    *m = (struct dm_redis_command){
-        .redis = r, .ask = a, .deadline = deadline, .slot = DM_REDIS_ANY_SLOT};
-    dm_list_init(&m->link);
-    dm_timer_init(&m->timer, on_deadline);
+    struct dm_redis_command *m = dm_redis_command_blank(r);
+    m->ask = a;
+    m->deadline = deadline;
+    m->own = false;
     *a = (struct dm_redis_ask){.fn = fn, .deadline_ = deadline, .state_ = m, .pending = true};
     dm_list_init(&a->link_);
     if (deadline != DM_NEVER) {

@@ -114,8 +114,6 @@ static enum dm_code check(const struct dm_redis_config *c, struct dm_error *err)
             return DM_FAIL(err, DM_INVALID, ERR_INTERNAL, "Redis: no address: \"%.*s\"",
                            DM_FMT(c->hosts[i]));
     }
-    if (c->mode != DM_REDIS_STANDALONE)
-        return fail(err, "REDIS_MODE: this build knows standalone only yet");
     if (c->tls)
         return fail(err, "REDIS_TLS: this build cannot speak TLS to Redis yet; "
                          "it will not connect in plain instead");
@@ -186,6 +184,17 @@ bool dm_redis_address_parse(dm_view text, uint16_t port, struct dm_redis_address
     if (colon < text.len && !take_port(dm_view_sub(text, colon + 1, text.len), &a.port))
         return false;
     if (host.len == 0 || host.len >= sizeof a.host)
+        return false;
+    memcpy(a.host, host.ptr, host.len);
+    *ret = a;
+    return true;
+}
+
+bool dm_redis_address_set(dm_view host, int64_t port, struct dm_redis_address *ret)
+{
+    struct dm_redis_address a = {.port = (uint16_t)port};
+    if (host.len == 0 || host.len >= sizeof a.host || port <= 0 || port > UINT16_MAX ||
+        host.ptr[0] == '/' || dm_view_find_byte(host, '\0', 0) < host.len)
         return false;
     memcpy(a.host, host.ptr, host.len);
     *ret = a;

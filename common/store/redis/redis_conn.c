@@ -69,7 +69,8 @@ void dm_redis_conn_fail(struct dm_redis_conn *c, const char *why)
         return;
     if (c->state == DM_REDIS_READY && now_of(c) - c->ready_at >= GOOD_AFTER)
         c->failures = 0;
-    dm_redis_log_error(c->redis, &c->address, dm_view_of(why));
+    if (why != NULL)
+        dm_redis_log_error(c->redis, &c->address, dm_view_of(why));
     close_conn(c);
     dm_timer_start(c->redis->loop, &c->timer, backoff(c));
     c->kind->on_lost(c);
@@ -266,7 +267,10 @@ void dm_redis_conn_dial(struct dm_redis_conn *c)
     struct dm_redis *r = c->redis;
     DM_REQUIRE(c->state == DM_REDIS_AIMING);
     c->state = DM_REDIS_DIALING;
-    c->dial_until = now_of(c) + r->config.connect_timeout;
-    dm_timer_start(r->loop, &c->timer, r->config.connect_timeout);
+    dm_time most = r->config.connect_timeout;
+    if (c->kind->sentinel && most > DM_REDIS_SENTINEL_DIAL)
+        most = DM_REDIS_SENTINEL_DIAL;
+    c->dial_until = now_of(c) + most;
+    dm_timer_start(r->loop, &c->timer, most);
     dm_redis_dial_start(c);
 }

@@ -77,6 +77,12 @@ static void on_lost(struct dm_redis_conn *c)
 const struct dm_redis_conn_kind dm_redis_channels_kind = {
     .aim = aim, .on_ready = on_ready, .on_lost = on_lost, .on_push = on_push};
 
+void dm_redis_channels_try(struct dm_redis *r)
+{
+    if (!dm_list_empty(&r->channels))
+        dm_redis_conn_start(&r->channels_conn, 0);
+}
+
 void dm_redis_subscribe(struct dm_redis *r, struct dm_redis_channel *c)
 {
     struct dm_redis_conn *conn = &r->channels_conn;

@@ -53,7 +53,7 @@ bool dm_redis_script_reload(struct dm_redis_conn *c, struct dm_redis_command *m)
     if (c->state != DM_REDIS_READY ||
         (!is_loading(c, m->script) && !load(c, m->script, m->deadline)))
         return false;
-    m->tries++;
+    m->reloads++;
     dm_redis_resend(c, m);
     return true;
 }

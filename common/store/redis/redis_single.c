@@ -7,19 +7,25 @@ static void aim(struct dm_redis_conn *c)
     dm_redis_conn_dial(c);
 }
 
-static void on_ready(struct dm_redis_conn *c)
+void dm_redis_on_main_ready(struct dm_redis_conn *c)
 {
     dm_redis_send_waiting(c->redis);
+    dm_redis_channels_try(c->redis);
     dm_redis_state_changed(c->redis);
 }
 
-static void on_lost(struct dm_redis_conn *c)
+void dm_redis_on_main_lost(struct dm_redis_conn *c)
 {
     dm_redis_state_changed(c->redis);
 }
 
 static const struct dm_redis_conn_kind kind = {
-    .aim = aim, .on_ready = on_ready, .on_lost = on_lost, .select = true, .master = true};
+    .aim = aim,
+    .on_ready = dm_redis_on_main_ready,
+    .on_lost = dm_redis_on_main_lost,
+    .select = true,
+    .master = true,
+};
 
 static void start(struct dm_redis *r)
 {
@@ -32,18 +38,20 @@ static void stop(struct dm_redis *r)
     dm_redis_conn_done(&r->main);
 }
 
-static struct dm_redis_conn *find(struct dm_redis *r, int slot)
+struct dm_redis_conn *dm_redis_find_main(struct dm_redis *r, const struct dm_redis_command *m,
+                                         bool *ret_hopeless)
 {
-    (void)slot;
+    (void)m;
+    (void)ret_hopeless; /* it may come back */
     return r->main.state == DM_REDIS_READY ? &r->main : NULL;
 }
 
-static bool connected(const struct dm_redis *r)
+bool dm_redis_main_connected(const struct dm_redis *r)
 {
     return r->main.state == DM_REDIS_READY;
 }
 
-static bool redirect(struct dm_redis_command *m, const struct dm_redis_reply *reply)
+bool dm_redis_no_redirect(struct dm_redis_command *m, const struct dm_redis_reply *reply)
 {
     (void)m;
     (void)reply;
@@ -53,8 +61,8 @@ static bool redirect(struct dm_redis_command *m, const struct dm_redis_reply *re
 const struct dm_redis_way dm_redis_single = {
     .start = start,
     .stop = stop,
-    .find = find,
-    .connected = connected,
+    .find = dm_redis_find_main,
+    .connected = dm_redis_main_connected,
     .aim_channels = aim,
-    .redirect = redirect,
+    .redirect = dm_redis_no_redirect,
 };

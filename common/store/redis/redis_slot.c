@@ -2,7 +2,7 @@
 
 #include "base/poison.h"
 
-enum { POLYNOMIAL = 0x1021, SLOTS = 16384 };
+enum { POLYNOMIAL = 0x1021 };
 
 /* CRC16-CCITT (XMODEM), as the Redis Cluster specification names it. */
 static unsigned crc16(dm_view v)
@@ -26,5 +26,5 @@ static dm_view hash_tag(dm_view key)
 
 unsigned dm_redis_slot(dm_view key)
 {
-    return crc16(hash_tag(key)) % SLOTS;
+    return crc16(hash_tag(key)) % DM_REDIS_SLOTS;
 }
