@@ -5,6 +5,8 @@
 
 #include "base/poison.h"
 
+enum { PIECE = 64 }; /* changes told at once in one process: a turn of the loop stays short */
+
 void dm_live_cancel(struct dm_live *l, struct dm_live_wait *w)
 {
     if (w->pending)
@@ -87,6 +89,56 @@ enum dm_code dm_live_publish(struct dm_live_admin *a, const struct dm_live_chang
 {
     DM_REQUIRE(n > 0);
     return a->ops->publish(a, changes, n, ret_generation, err);
+}
+
+enum dm_code dm_live_publish_lock(struct dm_live_admin *a, struct dm_error *err)
+{
+    return a->ops->publish_lock == NULL ? DM_OK : a->ops->publish_lock(a, err);
+}
+
+void dm_live_publish_unlock(struct dm_live_admin *a)
+{
+    if (a->ops->publish_unlock != NULL)
+        a->ops->publish_unlock(a);
+}
+
+void dm_live_published(struct dm_live_admin *a, struct dm_live_published *ret)
+{
+    *ret = (struct dm_live_published){0};
+    if (a->ops->published != NULL)
+        a->ops->published(a, ret);
+}
+
+enum dm_code dm_live_republish_begin(struct dm_live_admin *a, uint64_t floor, struct dm_error *err)
+{
+    return a->ops->republish_begin == NULL ? DM_OK : a->ops->republish_begin(a, floor, err);
+}
+
+enum dm_code dm_live_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,
+                                   size_t n, struct dm_error *err)
+{
+    enum dm_code rc = DM_OK;
+    if (a->ops->republish_put != NULL)
+        return a->ops->republish_put(a, changes, n, err);
+    for (size_t at = 0; rc == DM_OK && at < n; at += PIECE)
+        rc = dm_live_publish(a, changes + at, n - at < PIECE ? n - at : PIECE, &a->pieces_, err);
+    return rc;
+}
+
+enum dm_code dm_live_republish_end(struct dm_live_admin *a, bool forget, uint64_t *ret_generation,
+                                   struct dm_error *err)
+{
+    if (a->ops->republish_end != NULL)
+        return a->ops->republish_end(a, forget, ret_generation, err);
+    if (ret_generation != NULL)
+        *ret_generation = a->pieces_;
+    return DM_OK;
+}
+
+void dm_live_on_reach(struct dm_live_admin *a, void (*fn)(void *ctx), void *ctx)
+{
+    if (a->ops->on_reach != NULL)
+        a->ops->on_reach(a, fn, ctx);
 }
 
 enum dm_code dm_live_revoke(struct dm_live_admin *a, dm_view subject, dm_view jti,

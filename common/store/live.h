@@ -111,6 +111,9 @@ struct dm_live_subscriber {
     void (*on_change)(struct dm_live_subscriber *s, uint64_t generation,
                       const struct dm_live_change *c, size_t n);
     void (*on_revoked)(struct dm_live_subscriber *s, dm_view subject); /* NULL: not interested */
+    /* Whatever was read on demand may be old (a gap in what was heard, DELETE /api/caches): comes
+     * before the on_change of the same generation. NULL: not interested. */
+    void (*on_forget)(struct dm_live_subscriber *s);
 };
 /* The first on_change after subscribing holds every object of the snapshot kinds (all but those of
  * dm_live_kind_on_demand, live_keys.h), also when there is none yet. */
@@ -121,6 +124,31 @@ void dm_live_unsubscribe(struct dm_live_subscriber *s);
 struct dm_live_admin; /* thread-safe */
 enum dm_code dm_live_publish(struct dm_live_admin *a, const struct dm_live_change *changes,
                              size_t n, uint64_t *ret_generation, struct dm_error *err) DM_MUST_USE;
+/* Held from storing a record to publishing it, so that of two admins whoever stores last publishes
+ * last: one holder at a time among all processes. Not recursive. DM_UNAVAILABLE: the store is away,
+ * or another holder does not end. A backend of one process has nothing to do. */
+enum dm_code dm_live_publish_lock(struct dm_live_admin *a, struct dm_error *err) DM_MUST_USE;
+void dm_live_publish_unlock(struct dm_live_admin *a);
+struct dm_live_published {
+    uint64_t generation; /* the highest that is known to have been in force; 0: none */
+    bool lost; /* the store lost what was published: single changes are refused until everything was
+                  published anew */
+};
+void dm_live_published(struct dm_live_admin *a, struct dm_live_published *ret);
+/* Everything, under the lock: begin, put any number of times, end. Then what is published is what
+ * was put, as one generation: only what differs is written where the store still has the rest, what
+ * was not put is deleted. floor: where the store knows nothing, the generation is above it. forget:
+ * what was read on demand is dropped everywhere (on_forget). A failure ends it; begin anew. The
+ * memory backend publishes what is put, in pieces, and deletes nothing. */
+enum dm_code dm_live_republish_begin(struct dm_live_admin *a, uint64_t floor,
+                                     struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,
+                                   size_t n, struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_republish_end(struct dm_live_admin *a, bool forget, uint64_t *ret_generation,
+                                   struct dm_error *err) DM_MUST_USE;
+/* Called on a thread of the backend's whenever the store is reached again; at most one. NULL: no
+ * more. A backend that cannot be away never calls. */
+void dm_live_on_reach(struct dm_live_admin *a, void (*fn)(void *ctx), void *ctx);
 /* expires_wall 0: no expiry (revoke-all). jti empty: the whole user. */
 enum dm_code dm_live_revoke(struct dm_live_admin *a, dm_view subject, dm_view jti,
                             dm_time expires_wall, struct dm_error *err) DM_MUST_USE;

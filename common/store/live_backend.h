@@ -28,6 +28,16 @@ struct dm_live { /* first member of every backend's own handle */
 struct dm_live_admin_ops {
     enum dm_code (*publish)(struct dm_live_admin *a, const struct dm_live_change *changes, size_t n,
                             uint64_t *ret_generation, struct dm_error *err);
+    /* NULL, all of them: a backend of one process that cannot be away */
+    enum dm_code (*publish_lock)(struct dm_live_admin *a, struct dm_error *err);
+    void (*publish_unlock)(struct dm_live_admin *a);
+    void (*published)(struct dm_live_admin *a, struct dm_live_published *ret);
+    enum dm_code (*republish_begin)(struct dm_live_admin *a, uint64_t floor, struct dm_error *err);
+    enum dm_code (*republish_put)(struct dm_live_admin *a, const struct dm_live_change *changes,
+                                  size_t n, struct dm_error *err);
+    enum dm_code (*republish_end)(struct dm_live_admin *a, bool forget, uint64_t *ret_generation,
+                                  struct dm_error *err);
+    void (*on_reach)(struct dm_live_admin *a, void (*fn)(void *ctx), void *ctx);
     enum dm_code (*revoke)(struct dm_live_admin *a, dm_view subject, dm_view jti,
                            dm_time expires_wall, struct dm_error *err);
     enum dm_code (*unrevoke)(struct dm_live_admin *a, dm_view subject, struct dm_error *err);
@@ -50,4 +60,5 @@ struct dm_live_admin_ops {
 
 struct dm_live_admin { /* first member of every backend's own */
     const struct dm_live_admin_ops *ops;
+    uint64_t pieces_; /* generation of the last piece put; by live.c, under the publisher's lock */
 };

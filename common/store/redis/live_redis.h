@@ -13,6 +13,8 @@ struct dm_live_redis_config { /* borrowed, outlives what is made of it */
                                    taken (development) */
     dm_view policy_signing_key; /* PEM, Ed25519; the admin's; empty: published unsigned */
     dm_view snapshot_file;      /* last good copy, the data plane's; empty: none */
+    dm_time snapshot_max_age;   /* unconfirmed for longer: WARN; 0: 300 s */
+    dm_time policy_poll;        /* how often `current` is looked at unasked; 0: 5 s */
     struct dm_metrics *metrics;
 };
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "embedded/store_redis_scripts.h"
 #include "io/resolver.h"
+#include "store/redis/live_redis_publish.h"
 
 #include "base/poison.h"
 
@@ -152,6 +153,13 @@ enum dm_code dm_live_redis_admin(const struct dm_live_redis_config *c, dm_time t
 
 static const struct dm_live_admin_ops admin_ops = {
     .publish = live_redis_publish,
+    .publish_lock = live_redis_publish_lock,
+    .publish_unlock = live_redis_publish_unlock,
+    .published = live_redis_published,
+    .republish_begin = live_redis_republish_begin,
+    .republish_put = live_redis_republish_put,
+    .republish_end = live_redis_republish_end,
+    .on_reach = live_redis_on_reach,
     .revoke = live_redis_revoke,
     .unrevoke = live_redis_unrevoke,
     .is_revoked = live_redis_is_revoked,
