@@ -13,6 +13,20 @@ from harness.raw import LyingUpstream, RawConnection
 from harness.upstream import Upstream
 
 
+def pytest_collection_modifyitems(config, items):
+    """The split shape runs what asks for a running product, but for what memory mode alone has."""
+    if shape() == "memory":
+        return
+
+    def wanted(item):
+        return ({"doorman", "start_doorman"} & set(item.fixturenames)
+                and not item.get_closest_marker("memory"))
+
+    dropped = [item for item in items if not wanted(item)]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if wanted(item)]
+
+
 def make(folder, settings=None):
     """What the tests run against (DOORMAN_TEST_SHAPE): doorman in memory, or two programs."""
     if shape() == "memory":

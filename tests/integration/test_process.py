@@ -13,6 +13,8 @@ from harness import platform
 from harness.platform import expect
 from harness.process import ADMIN_PASSWORD, Doorman, START_DEADLINE, program, wait_until
 
+pytestmark = pytest.mark.memory
+
 KEY = "a-memory-encryption-key-of-forty-characters"
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from harness.process import ROOT, free_port
 
+pytestmark = pytest.mark.memory
+
 
 def sample():
     text = (ROOT / "README.md").read_text()
