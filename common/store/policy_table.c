@@ -1,5 +1,6 @@
 #include "store/policy_table.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -10,6 +11,8 @@
 struct name {
     dm_view kind, id;
 };
+
+static _Atomic uint64_t born; /* of the process; only ever compared */
 
 static dm_view kind_of(const struct dm_policy_record *r)
 {
@@ -38,6 +41,7 @@ static struct dm_policy_record *record(const struct dm_policy_entry *e, dm_view 
     struct dm_policy_record *r =
         dm_mem_alloc(offsetof(struct dm_policy_record, text_) + names + kept.len);
     atomic_init(&r->refs_, 1);
+    r->born_ = atomic_fetch_add_explicit(&born, 1, memory_order_relaxed);
     r->kind_len_ = (uint16_t)e->kind.len;
     r->id_len_ = (uint16_t)e->id.len;
     r->deleted = e->deleted;
@@ -143,6 +147,12 @@ size_t dm_policy_table_count(const struct dm_policy_table *t)
     return dm_index_count(&t->index_);
 }
 
+static int by_birth(const void *a, const void *b)
+{
+    const struct dm_policy_record *const *x = a, *const *y = b;
+    return (*x)->born_ < (*y)->born_ ? -1 : (*x)->born_ > (*y)->born_;
+}
+
 struct dm_policy_record **dm_policy_table_all(const struct dm_policy_table *t)
 {
     struct dm_policy_record **all =
@@ -153,6 +163,8 @@ struct dm_policy_record **dm_policy_table_all(const struct dm_policy_table *t)
         if (r != NULL)
             all[n++] = r;
     }
+    if (n > 0)
+        qsort(all, n, sizeof(struct dm_policy_record *), by_birth);
     return all;
 }
 

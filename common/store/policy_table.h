@@ -13,7 +13,7 @@ struct dm_policy_record {
     uint16_t kind_len_, id_len_;
     bool deleted, packed_;
     uint32_t len, kept_; /* bytes of the projection: as published, and as they stand here */
-    uint64_t version;
+    uint64_t version, born_; /* born_: rises from record to record */
     unsigned char sha256[DM_SHA256_LEN];
     char text_[];
 };
@@ -37,7 +37,8 @@ struct dm_policy_record *dm_policy_table_get(const struct dm_policy_table *t, dm
 void dm_policy_table_put(struct dm_policy_table *t, struct dm_policy_record *r);
 void dm_policy_table_remove(struct dm_policy_table *t, dm_view kind, dm_view id);
 size_t dm_policy_table_count(const struct dm_policy_table *t);
-/* All records, in no order; the array is the caller's, the references are not. */
+/* All records in the order in which they were made, so that what is told comes in the order in
+ * which it was published; the array is the caller's, the references are not. */
 struct dm_policy_record **dm_policy_table_all(const struct dm_policy_table *t);
 /* Every entry of a list, without projections, the later of two winning; deleted ones stay as
  * such. False: the list is not of its form, or holds too many. */
