@@ -76,6 +76,15 @@ ROUTES = {
     ("get", "/platform/routing/{client_key}"): (A, "RTG013"),
     ("put", "/platform/routing/{client_key}"): (A, "RTG010"),
     ("delete", "/platform/routing/{client_key}"): (A, "RTG011"),
+    ("get", "/platform/credit/defs"): (A, "CRD002"),
+    ("get", "/platform/credit/defs/{api_credit_group}"): (A, "CRD002"),
+    ("get", "/platform/credit/all"): (A, "CRD002"),
+    ("post", "/platform/credit/rotate-key"): (A, None),
+    ("post", "/platform/credit"): (A, "CRD001"),
+    ("put", "/platform/credit/{api_credit_group}"): (A, "CRD001"),
+    ("delete", "/platform/credit/{api_credit_group}"): (A, "CRD001"),
+    ("get", "/platform/credit/{username}"): (A, "CRD003"),
+    ("post", "/platform/credit/{username}"): (A, "CRD001"),
     ("get", "/platform/security/settings"): (A, "SEC001"),
     ("put", "/platform/security/settings"): (A, "SEC002"),
     ("post", "/platform/security/restart"): (A, "SEC003"),
@@ -126,6 +135,21 @@ BODIES = {
         "endpoint_description": "x",
     },
     ("post", "/platform/routing"): {"routing_name": "r", "routing_servers": ["http://127.0.0.1:1"]},
+    ("post", "/platform/credit"): {
+        "api_credit_group": "g",
+        "api_key": "k",
+        "api_key_header": "x-k",
+        "credit_tiers": [
+            {
+                "tier_name": "t",
+                "credits": 1,
+                "input_limit": 0,
+                "output_limit": 0,
+                "reset_frequency": "monthly",
+            }
+        ],
+    },
+    ("post", "/platform/credit/{username}"): {"username": "admin", "users_credits": {}},
     ("post", "/platform/tools/cors/check"): {"origin": "http://a.example", "method": "GET"},
 }
 PARAMETERS = {
@@ -139,6 +163,7 @@ PARAMETERS = {
     "method": "GET",
     "uri": "x",
     "client_key": "nobody",
+    "api_credit_group": "nobody",
 }
 
 

@@ -104,6 +104,25 @@ static enum dm_code tap_is_revoked(struct dm_live_admin *a, dm_view subject, dm_
     return away(false) ? no_live(err) : real_live->is_revoked(a, subject, jti, ret, err);
 }
 
+static enum dm_code tap_credits_set(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                    int64_t balance, bool unless_there, struct dm_error *err)
+{
+    return away(false) ? no_live(err)
+                       : real_live->credits_set(a, group, subject, balance, unless_there, err);
+}
+
+static enum dm_code tap_credits_get(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                    int64_t *ret, struct dm_error *err)
+{
+    return away(false) ? no_live(err) : real_live->credits_get(a, group, subject, ret, err);
+}
+
+static enum dm_code tap_credits_delete(struct dm_live_admin *a, dm_view group, dm_view subject,
+                                       struct dm_error *err)
+{
+    return away(false) ? no_live(err) : real_live->credits_delete(a, group, subject, err);
+}
+
 static enum dm_code tap_clear(struct dm_live_admin *a, struct dm_error *err)
 {
     return away(false) ? no_live(err) : real_live->clear_counters(a, err);
@@ -132,6 +151,9 @@ static void tap_stores(struct kit_app *k)
     tap_live.revoke = tap_revoke;
     tap_live.unrevoke = tap_unrevoke;
     tap_live.is_revoked = tap_is_revoked;
+    tap_live.credits_set = tap_credits_set;
+    tap_live.credits_get = tap_credits_get;
+    tap_live.credits_delete = tap_credits_delete;
     tap_live.clear_counters = tap_clear;
     tap_live.ping = tap_ping;
     k->live->ops = &tap_live;
@@ -179,6 +201,9 @@ static void login(struct kit_app *app, char *ret_token, size_t size)
 }
 
 /* %u: the number of the try, so that what one of them stored is not in the next one's way. */
+#define DEFINED                                                                                    \
+    "\"api_key\":\"k\",\"api_key_header\":\"x-k\",\"credit_tiers\":[{\"tier_name\":\"t\","         \
+    "\"credits\":1,\"input_limit\":0,\"output_limit\":0,\"reset_frequency\":\"monthly\"}]}"
 static const struct row {
     const char *method, *target, *body;
 } rows[] = {
@@ -206,6 +231,17 @@ static const struct row {
     {"GET", "/platform/group/ALL", ""},
     {"PUT", "/platform/group/ALL", "{\"api_access\":[]}"},
     {"DELETE", "/platform/group/none", ""},
+    {"POST", "/platform/credit", "{\"api_credit_group\":\"g%u\"," DEFINED},
+    {"GET", "/platform/credit/defs", ""},
+    {"GET", "/platform/credit/defs/c", ""},
+    {"PUT", "/platform/credit/c", "{\"api_credit_group\":\"c\"," DEFINED},
+    {"DELETE", "/platform/credit/g%u", ""},
+    {"POST", "/platform/credit/bob",
+     "{\"username\":\"bob\",\"users_credits\":{\"c\":{\"tier_name\":\"t%u\",\"available_credits\":%"
+     "u}}}"},
+    {"GET", "/platform/credit/bob", ""},
+    {"GET", "/platform/credit/all", ""},
+    {"POST", "/platform/credit/rotate-key", "{\"api_credit_group\":\"c\"}"},
     {"POST", "/platform/api", "{\"api_name\":\"n%u\",\"api_version\":\"v1\"}"},
     {"GET", "/platform/api/all", ""},
     {"GET", "/platform/api/a/v1", ""},
@@ -248,7 +284,9 @@ static void prepare(struct kit_app *app, const char *token)
          "{\"api_name\":\"a\",\"api_version\":\"v1\",\"api_allowed_groups\":[\"ALL\"]}"},
         {"POST", "/platform/endpoint",
          "{\"api_name\":\"a\",\"api_version\":\"v1\",\"endpoint_method\":\"GET\","
-         "\"endpoint_uri\":\"/x\",\"endpoint_description\":\"x\"}"}};
+         "\"endpoint_uri\":\"/x\",\"endpoint_description\":\"x\"}"},
+        {"POST", "/platform/credit", "{\"api_credit_group\":\"c\"," DEFINED},
+    };
     struct called c;
 
     for (size_t i = 0; i < DM_COUNT_OF(made); i++) {
