@@ -18,7 +18,7 @@ import urllib.request
 
 from harness import platform
 from harness.mongo import MongoServer
-from harness.process import Doorman, wait_until
+from harness.process import STOP_DEADLINE, Doorman, wait_until
 from harness.redis import RedisServer
 
 SETTLE_DEADLINE = 10.0
@@ -66,9 +66,10 @@ class Split:
         }
         stores = {"MONGO_DB_URI": self.mongo.uri,
                   "MONGO_DB_NAME": f"doorman_{os.getpid()}_{next(_databases)}"}
-        self.admin = Doorman(self.folder / "admin", {"THREADS": "2", **self.settings, **stores},
-                             name="doorman-admin")
-        upstream = {"ADMIN_UPSTREAM_URL": self.admin.url, "DOORMAN_ADMIN_PASSWORD": None}
+        self.admin_program = Doorman(self.folder / "admin",
+                                     {"THREADS": "2", **self.settings, **stores},
+                                     name="doorman-admin")
+        upstream = {"ADMIN_UPSTREAM_URL": self.admin_program.url, "DOORMAN_ADMIN_PASSWORD": None}
         self.gateways = [
             Doorman(self.folder / f"gateway{n}", {"THREADS": "1", **self.settings, **upstream},
                     name="doorman-gateway")
@@ -80,7 +81,7 @@ class Split:
 
     @property
     def programs(self):
-        return [self.admin, *self.gateways]
+        return [self.admin_program, *self.gateways]
 
     def spawn(self):
         for program in self.programs:
@@ -89,16 +90,16 @@ class Split:
 
     def start(self):
         self.redis.start()
-        self.admin.start()
+        self.admin_program.start()
         for gateway in self.gateways:
             gateway.start()
         self.settle()
-        platform.after_write[self.url] = platform.after_write[self.admin.url] = self.settle
+        platform.after_write[self.url] = platform.after_write[self.admin_program.url] = self.settle
         return self
 
     def settle(self):
         """Until every sidecar has in force what the admin has published."""
-        wanted = (readyz(self.admin) or {}).get("generation", 0)
+        wanted = (readyz(self.admin_program) or {}).get("generation", 0)
         for gateway in self.gateways:
             if gateway.running():
                 wait_until(lambda g=gateway: (readyz(g) or {}).get("generation", 0) >= wanted,
@@ -115,12 +116,16 @@ class Split:
         for program in self.programs:
             program.signal(number)
 
+    def wait(self, deadline=STOP_DEADLINE):
+        """The exit codes of all, when they end by themselves: 0, or the first that is not."""
+        return next((code for code in [p.wait(deadline) for p in self.programs] if code), 0)
+
     def stop(self):
         """Sidecars first, as they lean on the admin; each must end cleanly."""
         platform.after_write.pop(self.url, None)
-        platform.after_write.pop(self.admin.url, None)
+        platform.after_write.pop(self.admin_program.url, None)
         faults = []
-        for program in [*self.gateways, self.admin]:
+        for program in [*self.gateways, self.admin_program]:
             try:
                 program.stop()
             except RuntimeError as fault:

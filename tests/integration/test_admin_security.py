@@ -7,6 +7,7 @@ import pytest
 
 from harness import platform
 from harness.platform import expect
+from harness.process import shape
 
 
 @pytest.fixture
@@ -22,9 +23,10 @@ def settings(admin, **fields):
 
 def test_defaults(admin):
     stored = expect(admin.get("/platform/security/settings"))
-    assert stored["type"] == "security_settings" and stored["memory_only"] is True
+    assert stored["type"] == "security_settings" and stored["memory_only"] is (shape() == "memory")
     assert stored["ip_whitelist"] == [] and stored["trust_x_forwarded_for"] is False
-    assert stored["client_ip"] == "127.0.0.1" and stored["client_ip_xff"] is None
+    assert stored["client_ip"] == "127.0.0.1"
+    assert stored["client_ip_xff"] == {"memory": None, "split": "127.0.0.1"}[shape()]
     assert stored["security_warnings"] == [] and "_id" not in stored
     assert stored["auto_save_memory_interval_minutes"] * 60 == stored["auto_save_frequency_seconds"]
 

@@ -212,6 +212,7 @@ def keys():
             "ec": pem(ec.generate_private_key(ec.SECP256R1()))}
 
 
+@pytest.mark.memory  # for sidecars see test_two_programs.py: public halves only
 def test_asymmetric_keys(start_doorman, start_upstream, keys, tmp_path):
     (tmp_path / "ec.pem").write_text(keys["ec"]["public_key"])
     admin = platform.login(start_doorman(JWT_SECRET_KEY=None, JWT_KEYS=json.dumps([

@@ -8,6 +8,8 @@ from harness import platform
 from harness.platform import expect
 from harness.process import ADMIN_EMAIL
 
+pytestmark = pytest.mark.memory  # one trail of both sides, in order
+
 
 @pytest.fixture
 def watched(start_doorman, tmp_path, upstream):

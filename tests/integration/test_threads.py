@@ -8,7 +8,7 @@ import pytest
 
 from harness import platform
 from harness.platform import expect
-from harness.process import START_DEADLINE, wait_until
+from harness.process import START_DEADLINE, shape, wait_until
 
 KEY = "a-memory-encryption-key-of-forty-characters"
 ROUNDS = 8
@@ -90,7 +90,8 @@ def test_calls_pass_while_everything_changes(start_doorman, upstream):
     finally:
         crew.end()
     assert crew.rounds > 0
-    wait_until(lambda: "memory dump written" in running.log(), START_DEADLINE, "the dump")
+    if shape() == "memory":
+        wait_until(lambda: "memory dump written" in running.log(), START_DEADLINE, "the dump")
     running.stop()
 
 

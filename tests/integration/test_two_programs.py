@@ -68,9 +68,9 @@ def test_every_sidecar_enforces_what_the_admin_was_told(split, upstream):
 def test_a_change_is_in_force_within_a_second(split, upstream):
     admin, user, path = published(split, upstream)
     name = path.split("/")[3]
-    direct = platform.Session(split.admin.url)  # no waiting between write and look
+    direct = platform.Session(split.admin_program.url)  # no waiting between write and look
     direct.headers.update(admin.headers)
-    platform.after_write.pop(split.admin.url)
+    platform.after_write.pop(split.admin_program.url)
     try:
         expect(direct.put(f"/platform/api/{name}/v1", json={"active": False}), 200)
         written = time.monotonic()
@@ -78,17 +78,17 @@ def test_a_change_is_in_force_within_a_second(split, upstream):
                    "the disabled API")
         assert time.monotonic() - written < 1
     finally:
-        platform.after_write[split.admin.url] = split.settle
+        platform.after_write[split.admin_program.url] = split.settle
 
 
 def test_both_programs_tell_the_generation(split):
-    wanted = readyz(split.admin)["generation"]
+    wanted = readyz(split.admin_program)["generation"]
     assert wanted > 0
     for gateway in split.gateways:
         assert readyz(gateway)["generation"] == wanted
         assert gateway.metrics()["doorman_policy_snapshot_version"] == wanted
-    assert split.admin.metrics()["doorman_policy_snapshot_version"] == wanted
-    assert split.admin.metrics()['doorman_build_info{version="0.1.0",role="admin"}'] == 1
+    assert split.admin_program.metrics()["doorman_policy_snapshot_version"] == wanted
+    assert split.admin_program.metrics()['doorman_build_info{version="0.1.0",role="admin"}'] == 1
 
 
 def test_a_sidecar_without_an_admin_address_has_no_platform(split, tmp_path):
@@ -117,15 +117,15 @@ def test_a_sidecar_passes_on_admin_paths_and_nothing_else(split):
 def test_the_admin_serves_no_data_plane(split, upstream):
     _, user, path = published(split, upstream)
     assert call(split, user, path) == 200
-    answer = user.get(split.admin.url + path)
+    answer = user.get(split.admin_program.url + path)
     assert (answer.status_code, answer.json()["error_code"]) == (404, "GTW404")
-    assert platform.Session(split.admin.url).get("/grpc-web/x").status_code == 404
-    assert platform.Session(split.admin.url).get("/api/health").json() == {"status": "online"}
+    assert platform.Session(split.admin_program.url).get("/grpc-web/x").status_code == 404
+    assert platform.Session(split.admin_program.url).get("/api/health").json() == {"status": "online"}
 
 
 def test_the_clients_address_reaches_the_admin_through_a_sidecar(start_split):
     split = start_split(settings={"LOGIN_IP_RATE_LIMIT": "2"})
-    admin = platform.login(split.admin.url)
+    admin = platform.login(split.admin_program.url)
     expect(admin.put("/platform/security/settings",
                      json={"trust_x_forwarded_for": True, "xff_trusted_proxies": ["127.0.0.1"]}))
     wrong = {"email": ADMIN_EMAIL, "password": "Wrong-Passw0rd-1!"}
@@ -135,8 +135,9 @@ def test_the_clients_address_reaches_the_admin_through_a_sidecar(start_split):
             "/platform/authorization", json=wrong,
             headers={"X-Forwarded-For": address}).status_code
 
-    assert [attempt("198.51.100.7") for _ in range(3)] == [400, 400, 429] or \
-        [attempt("198.51.100.8") for _ in range(3)] == [401, 401, 429]
+    first = [attempt("198.51.100.7") for _ in range(3)]
+    assert first[0] == first[1] != 429 and first[2] == 429
+    assert attempt("198.51.100.8") == first[0]  # another client of the same sidecar
 
 
 @pytest.mark.parametrize("store", ["redis", "mongo"])
@@ -147,18 +148,18 @@ def test_readiness_names_the_store_that_is_away(start_split, upstream, store, tm
     assert call(gateway, user, path) == 200  # from now on this sidecar knows the user
     assert readiness(gateway) == \
         (200, {"status": "ready", "mongodb": "not_used", "redis": "connected"})
-    assert readiness(split.admin) == \
+    assert readiness(split.admin_program) == \
         (200, {"status": "ready", "mongodb": "connected", "redis": "connected"})
     server = getattr(split, store)
     field = {"redis": "redis", "mongo": "mongodb"}[store]
     server.halt() if store == "mongo" else server.stop()
     try:
         def told():
-            code, body = readiness(split.admin)
+            code, body = readiness(split.admin_program)
             return code == 503 and body[field] == "disconnected"
 
         wait_until(told, DEADLINE, "readiness of the admin")
-        assert platform.Session(split.admin.metrics_url).get("/healthz").status_code == 200
+        assert platform.Session(split.admin_program.metrics_url).get("/healthz").status_code == 200
         if store == "redis":
             wait_until(lambda: readiness(gateway) == (
                 200, {"status": "degraded", "mongodb": "not_used", "redis": "disconnected"}),
@@ -169,27 +170,27 @@ def test_readiness_names_the_store_that_is_away(start_split, upstream, store, tm
         assert call(gateway, user, path) == 200
     finally:
         server.go_on() if store == "mongo" else server.start()
-    wait_until(lambda: readiness(split.admin)[0] == 200, DEADLINE, "readiness of the admin again")
+    wait_until(lambda: readiness(split.admin_program)[0] == 200, DEADLINE, "readiness of the admin again")
     wait_until(lambda: readiness(gateway)[1]["status"] == "ready", DEADLINE, "the sidecar again")
 
 
 def test_two_admins_at_once_seed_once_and_know_each_other(start_split, tmp_path):
     split = Split(tmp_path / "pair")
-    second = Doorman(tmp_path / "second", {**split.admin.settings, "PORT": None,
+    second = Doorman(tmp_path / "second", {**split.admin_program.settings, "PORT": None,
                                            "METRICS_PORT": None}, name="doorman-admin")
     second.settings.update({"PORT": str(second.port), "METRICS_PORT": str(second.metrics_port)})
     split.redis.start()
     try:
-        split.admin.spawn()
+        split.admin_program.spawn()
         second.spawn()
-        for one in (split.admin, second):
+        for one in (split.admin_program, second):
             wait_until(one.is_ready, DEADLINE, "readiness")
         users = expect(platform.login(second.url).get("/platform/user/all"))["users"]
         assert [u["username"] for u in users] == ["admin"]
-        roles = expect(platform.login(split.admin.url).get("/platform/role/all"))["roles"]
+        roles = expect(platform.login(split.admin_program.url).get("/platform/role/all"))["roles"]
         assert len({r["role_name"] for r in roles}) == len(roles)
         # A browser's form: cookie and CSRF token of one admin, sent to the other.
-        browser = platform.Session(split.admin.url)
+        browser = platform.Session(split.admin_program.url)
         expect(browser.post("/platform/authorization",
                             json={"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}), 200)
         token = browser.cookies["csrf_token"]
@@ -197,7 +198,7 @@ def test_two_admins_at_once_seed_once_and_know_each_other(start_split, tmp_path)
                               headers={"X-CSRF-Token": token})
         assert answer.status_code == 200, answer.text
     finally:
-        for one in (second, split.admin):
+        for one in (second, split.admin_program):
             one.stop()
         split.redis.stop()
 
@@ -208,10 +209,10 @@ def test_sidecars_verify_with_public_halves_only(start_split, upstream, tmp_path
     key = {"kid": "k1", "algorithm": "RS256", "active": True}
     both = [{**key, "private_key": private, "public_key": public}]
     split = Split(tmp_path / "halves")
-    for program, keys in [(split.admin, both), *((g, [{**key, "public_key": public}])
+    for program, keys in [(split.admin_program, both), *((g, [{**key, "public_key": public}])
                                                  for g in split.gateways)]:
         program.settings.update({"JWT_SECRET_KEY": None, "JWT_KEYS": json.dumps(keys)})
-    split.admin.settings["POLICY_SIGNING_KEY"] = signing
+    split.admin_program.settings["POLICY_SIGNING_KEY"] = signing
     for gateway in split.gateways:
         gateway.settings["POLICY_VERIFY_KEY"] = verifying
     split.start()
@@ -274,7 +275,7 @@ def test_sigterm_lets_running_calls_end(start_split, start_upstream, which):
     caller = threading.Thread(target=lambda: got.append(call(split, user, path)))
     caller.start()
     assert arrived.wait(DEADLINE)
-    program = split.gateways[0] if which == "gateway" else split.admin
+    program = split.gateways[0] if which == "gateway" else split.admin_program
     program.signal(signal.SIGTERM)
     if which == "gateway":
         wait_until(lambda: "Shutting down gracefully..." in program.log(), DEADLINE, "the drain")
@@ -289,8 +290,8 @@ def test_sigterm_lets_running_calls_end(start_split, start_upstream, which):
 
 def test_migrate_brings_the_schema_and_can_be_repeated(split, tmp_path):
     for n in range(2):
-        command = Doorman(tmp_path / str(n), {**split.admin.settings, "MONGO_DB_NAME":
-                                              split.admin.settings["MONGO_DB_NAME"] + "m"},
+        command = Doorman(tmp_path / str(n), {**split.admin_program.settings, "MONGO_DB_NAME":
+                                              split.admin_program.settings["MONGO_DB_NAME"] + "m"},
                           ("migrate",), name="doorman-admin").spawn()
         assert command.wait() == 0
         assert "schema is at version" in command.log()
