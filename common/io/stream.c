@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/fault.h"
+#include "io/tls.h"
 
 #include "base/poison.h"
 
@@ -69,6 +70,71 @@ void dm_stream_note(struct dm_stream *s, uint32_t events)
         s->readable_ = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         s->writable_ = true;
+    if (s->tls_ == NULL)
+        return;
+    if (s->read_wants_out_ && (events & EPOLLOUT))
+        s->readable_ = true;
+    if (s->write_wants_in_ && s->readable_)
+        s->writable_ = true;
+}
+
+/* --- TLS --- */
+
+enum dm_code dm_stream_start_tls(struct dm_stream *s, struct dm_tls *ctx, dm_view name)
+{
+    DM_REQUIRE(s->io.fd >= 0 && s->tls_ == NULL);
+    s->tls_ = dm_tls_session_new(ctx, s->io.fd, name);
+    return s->tls_ == NULL ? DM_INVALID : DM_OK;
+}
+
+enum dm_code dm_stream_handshake(struct dm_stream *s)
+{
+    enum dm_tls_want want;
+    if (s->io.fd < 0)
+        return DM_UNAVAILABLE;
+    enum dm_code rc = dm_tls_handshake(s->tls_, &want);
+    if (rc == DM_OK) /* data may have come together with its end, and no event tells of that */
+        s->readable_ = s->writable_ = true;
+    return rc;
+}
+
+const char *dm_stream_tls_error(const struct dm_stream *s)
+{
+    return s->tls_ == NULL ? "" : dm_tls_session_error(s->tls_);
+}
+
+/* Records are kept inside, so a short read says nothing: only DM_AGAIN means that all was read. */
+static enum dm_code read_tls(struct dm_stream *s, void *buf, size_t size, size_t *ret_len)
+{
+    enum dm_tls_want want;
+    enum dm_code rc = dm_tls_read(s->tls_, buf, size, ret_len, &want);
+    s->eof_ = rc == DM_EOF;
+    if (rc == DM_AGAIN) {
+        s->readable_ = false;
+        s->read_wants_out_ = want == DM_TLS_WANT_WRITE;
+    }
+    return rc == DM_DENIED ? DM_UNAVAILABLE : rc;
+}
+
+static enum dm_code write_tls(struct dm_stream *s, const struct iovec *iov, int n, size_t *ret_len)
+{
+    for (int i = 0; i < n; i++) {
+        for (size_t at = 0; at < iov[i].iov_len;) {
+            enum dm_tls_want want;
+            size_t sent = 0;
+            enum dm_code rc = dm_tls_write(s->tls_, (const char *)iov[i].iov_base + at,
+                                           iov[i].iov_len - at, &sent, &want);
+            if (rc == DM_AGAIN) {
+                s->writable_ = false;
+                s->write_wants_in_ = want == DM_TLS_WANT_READ;
+            }
+            if (rc != DM_OK)
+                return rc == DM_DENIED ? DM_UNAVAILABLE : rc;
+            at += sent;
+            *ret_len += sent;
+        }
+    }
+    return DM_OK;
 }
 
 enum dm_code dm_stream_read(struct dm_stream *s, void *buf, size_t size, size_t *ret_len)
@@ -82,6 +148,8 @@ enum dm_code dm_stream_read(struct dm_stream *s, void *buf, size_t size, size_t 
         return DM_AGAIN;
     if (dm_fault(DM_FAULT_IO_READ))
         return DM_UNAVAILABLE;
+    if (s->tls_ != NULL)
+        return read_tls(s, buf, size, ret_len);
     ssize_t n;
     do {
         n = recv(s->io.fd, buf, size, 0);
@@ -111,6 +179,8 @@ enum dm_code dm_stream_write(struct dm_stream *s, const struct iovec *iov, int n
         return DM_AGAIN;
     if (dm_fault(DM_FAULT_IO_WRITE))
         return DM_UNAVAILABLE;
+    if (s->tls_ != NULL)
+        return write_tls(s, iov, n, ret_len);
     size_t sum = 0;
     for (int i = 0; i < n; i++)
         sum += iov[i].iov_len;
@@ -153,6 +223,8 @@ void dm_stream_close(struct dm_stream *s)
 {
     if (s->io.fd < 0)
         return;
+    dm_tls_session_free(s->tls_);
+    s->tls_ = NULL;
     dm_loop_forget(s->loop_, &s->io);
     (void)close(s->io.fd);
     s->io.fd = -1;

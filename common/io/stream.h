@@ -1,5 +1,5 @@
-/* Bytes over a connected socket: plain TCP and Unix now, TLS later. Nobody else reads or sends.
- * Edge triggered: a short read or write means "wait for the event". Loop thread only. */
+/* Bytes over a connected socket: TCP and Unix, plain or under TLS. Nobody else reads or sends. Edge
+ * triggered: read and write until DM_AGAIN, then wait for the event. Loop thread only. */
 #pragma once
 
 #include "base/error.h"
@@ -14,7 +14,10 @@ struct dm_stream {
     bool readable_, writable_, eof_;
     bool fin_;    /* EPOLLRDHUP seen: the peer sends no more, unread bytes may still be here */
     bool broken_; /* EPOLLHUP or EPOLLERR seen: both ways are gone */
+    bool read_wants_out_, write_wants_in_; /* TLS may need the other way to go on */
+    struct dm_tls_session *tls_;           /* NULL: plain */
 };
+struct dm_tls;
 
 /* Takes the fd (non-blocking, close-on-exec, TCP_NODELAY set here) and watches it. */
 void dm_stream_open(struct dm_stream *s, struct dm_loop *l, int fd, dm_io_fn fn);
@@ -28,6 +31,13 @@ enum dm_code dm_stream_write(struct dm_stream *s, const struct iovec *iov, int n
 void dm_stream_shutdown(struct dm_stream *s); /* sends FIN */
 void dm_stream_close(struct dm_stream *s);    /* twice is fine */
 void dm_stream_reset(struct dm_stream *s); /* close with RST where possible: the cut is visible */
+/* --- TLS: on a connected stream, before its first byte; name: io/tls.h. Then dm_stream_handshake
+ * at every event until it says DM_OK: only then read and write. DM_INVALID: name is no name. A
+ * write that said DM_AGAIN is to be repeated with the same bytes first, and no fewer. --- */
+enum dm_code dm_stream_start_tls(struct dm_stream *s, struct dm_tls *ctx, dm_view name) DM_MUST_USE;
+/* DM_OK, DM_AGAIN, DM_DENIED (the certificate), DM_UNAVAILABLE (cut). */
+enum dm_code dm_stream_handshake(struct dm_stream *s) DM_MUST_USE;
+const char *dm_stream_tls_error(const struct dm_stream *s); /* for logs; borrowed */
 static inline bool dm_stream_is_open(const struct dm_stream *s)
 {
     return s->io.fd >= 0;

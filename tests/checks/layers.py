@@ -38,7 +38,7 @@ WRAPPERS = {
     "yaml.h": ["common/codec/yaml.c"],
     "pcre2.h": ["common/codec/regex.c"],
     "zlib.h": ["common/codec/deflate.c"],
-    "openssl/*": ["common/crypto/*.c"],
+    "openssl/*": ["common/crypto/*.c", "common/io/tls.c"],
     "sodium.h": ["common/crypto/password.c"],
     "crypt.h": ["common/crypto/password.c"],
     "llhttp.h": ["common/io/http1_parser.c", "common/io/http_response.c"],

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 
 from harness.process import free_port, wait_until
@@ -40,13 +41,17 @@ def _read_reply(file):
 class RedisServer:
     """One redis-server, or one Sentinel. options: ("requirepass", "x"), ("databases", 4), ..."""
 
-    def __init__(self, folder, *options, sentinel=False, password=None):
+    def __init__(self, folder, *options, sentinel=False, password=None, tls=None,
+                 own=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        self.options = list(options)
+        self.options = [(k, self.port if v == "{port}" else v) for k, v in options]
+        self.tls = tls  # the CA's certificate
+        self.own = own  # our certificate and key
         self.sentinel = sentinel
         self.password = password
+        self.clock = clock
         self.process = None
 
     @property
@@ -64,7 +69,8 @@ class RedisServer:
             raise FileNotFoundError("redis-server is not on PATH: scripts/deps test")
         config = self.folder / "redis.conf"
         if not (self.sentinel and config.exists()):  # a Sentinel keeps its own notes there
-            lines = [("port", self.port), ("bind", "127.0.0.1"), ("dir", self.folder)]
+            port = [] if self.tls else [("port", self.port)]
+            lines = port + [("bind", "127.0.0.1"), ("dir", self.folder)]
             if not self.sentinel:
                 lines += [("save", '""'), ("appendonly", "no"), ("repl-diskless-sync-delay", 0)]
             config.write_text("".join(f"{key} {value}\n" for key, value in
@@ -72,7 +78,8 @@ class RedisServer:
         line = [program, str(config)] + (["--sentinel"] if self.sentinel else [])
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(line, cwd=self.folder, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=subprocess.STDOUT)
+                                            stdout=log, stderr=subprocess.STDOUT,
+                                            env=self.clock and self.clock.environment())
         wait_until(self.answers, START_DEADLINE, "redis-server answers")
         return self
 
@@ -84,8 +91,17 @@ class RedisServer:
         except (OSError, RedisError):
             return False
 
+    def connect(self):
+        link = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        if self.tls is None:
+            return link
+        context = ssl.create_default_context(cafile=self.tls)
+        if self.own is not None:
+            context.load_cert_chain(*self.own)
+        return context.wrap_socket(link, server_hostname="localhost")
+
     def command(self, *words):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as link:
+        with self.connect() as link:
             file = link.makefile("rb")
             login = [("AUTH", self.password)] if self.password else []
             for one in login + [words]:
@@ -122,11 +138,11 @@ class Sentinels:
 
     NAME = "themaster"
 
-    def __init__(self, folder, password=None):
+    def __init__(self, folder, password=None, clock=None):
         self.folder = pathlib.Path(folder)
-        self.master = RedisServer(self.folder / "one")
+        self.master = RedisServer(self.folder / "one", clock=clock)
         self.replica = RedisServer(self.folder / "two",
-                                   ("replicaof", f"127.0.0.1 {self.master.port}"))
+                                   ("replicaof", f"127.0.0.1 {self.master.port}"), clock=clock)
         own = [("requirepass", password)] if password else []
         own += [("sentinel sentinel-pass", password)] if password else []
         self.sentinels = [
@@ -167,7 +183,9 @@ class Cluster:
     """Three masters without replicas, the slots in three equal parts."""
 
     def __init__(self, folder, *options):
+        self.buses = [free_port() for _ in range(3)]
         self.nodes = [RedisServer(pathlib.Path(folder) / f"node{i}", ("cluster-enabled", "yes"),
+                                  ("cluster-port", self.buses[i]),
                                   ("cluster-node-timeout", "1000"),
                                   ("cluster-require-full-coverage", "no"), *options)
                       for i in range(3)]
@@ -182,13 +200,14 @@ class Cluster:
             node.command("CLUSTER", "ADDSLOTSRANGE", i * SLOTS // 3, (i + 1) * SLOTS // 3 - 1)
             node.command("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
         for node in self.nodes[1:]:
-            node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+            node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self.buses[0])
         for node in self.nodes:
             wait_until(lambda n=node: self.is_whole(n), START_DEADLINE, "the cluster is whole")
         return self
 
-    @staticmethod
-    def is_whole(node):
+    def is_whole(self, node):
+        if self.clock:  # a cluster lets seconds pass before it serves
+            self.clock.set(self.clock.seconds + 1)
         info = node.command("CLUSTER", "INFO")
         return "cluster_state:ok" in info and "cluster_slots_ok:16384" in info \
             and len(node.command("CLUSTER", "SLOTS")) == 3

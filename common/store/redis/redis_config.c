@@ -114,9 +114,10 @@ static enum dm_code check(const struct dm_redis_config *c, struct dm_error *err)
             return DM_FAIL(err, DM_INVALID, ERR_INTERNAL, "Redis: no address: \"%.*s\"",
                            DM_FMT(c->hosts[i]));
     }
-    if (c->tls)
-        return fail(err, "REDIS_TLS: this build cannot speak TLS to Redis yet; "
-                         "it will not connect in plain instead");
+    if (c->tls && c->hosts[0].ptr[0] == '/')
+        return fail(err, "REDIS_TLS: there is no TLS on a Unix socket");
+    if (c->tls && (c->tls_cert_file.len > 0) != (c->tls_key_file.len > 0))
+        return fail(err, "REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: one needs the other");
     return DM_OK;
 }
 
@@ -247,6 +248,10 @@ enum dm_code dm_redis_config_copy(struct dm_redis *r, const struct dm_redis_conf
         !copy_credential(c->username, c->encoded, &r->username) ||
         !copy_credential(c->sentinel_password, false, &r->sentinel_password))
         return fail(err, "REDIS_URL: user or password are not percent-encoded as in a URL");
+    const struct dm_tls_config tls = {c->tls_ca_file, c->tls_cert_file, c->tls_key_file};
+    if (c->tls && (rc = dm_tls_client_new(&tls, &r->tls, err)) != DM_OK)
+        return rc;
+    r->config.tls_server_name = copy_text(c->tls_server_name, &r->server_name);
     r->config.sentinel_master = copy_text(c->sentinel_master, &r->master_name);
     r->config.username = r->config.password = r->config.sentinel_password = DM_VIEW_NONE;
     if (r->config.connect_timeout <= 0)
@@ -262,4 +267,6 @@ void dm_redis_config_done(struct dm_redis *r)
     dm_secret_done(&r->username);
     dm_secret_done(&r->sentinel_password);
     dm_mem_free(r->master_name);
+    dm_mem_free(r->server_name);
+    dm_tls_free(r->tls);
 }

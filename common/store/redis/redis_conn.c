@@ -221,6 +221,7 @@ static void on_timer(struct dm_timer *t)
         dm_redis_dial_timeout(c);
         return;
     case DM_REDIS_AIMING:
+    case DM_REDIS_SECURING:
     case DM_REDIS_GREETING:
         dm_redis_conn_fail(c, "connecting took too long");
         return;

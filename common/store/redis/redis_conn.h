@@ -34,6 +34,7 @@ enum dm_redis_conn_state {
     DM_REDIS_DOWN = 0, /* the timer is the back-off, or stands still */
     DM_REDIS_AIMING,
     DM_REDIS_DIALING,
+    DM_REDIS_SECURING, /* the handshake of TLS */
     DM_REDIS_GREETING,
     DM_REDIS_READY
 };
@@ -83,6 +84,7 @@ void dm_redis_conn_greet(struct dm_redis_conn *c); /* connected (redis_dial.c) *
 void dm_redis_dial_start(struct dm_redis_conn *c); /* redis_dial.c */
 void dm_redis_dial_timeout(struct dm_redis_conn *c);
 void dm_redis_dial_event(struct dm_redis_conn *c);
+void dm_redis_dial_secure(struct dm_redis_conn *c);
 
 /* redis_pipe.c */
 /* Encoded at the end of the line. False: no room (then nothing was changed). */

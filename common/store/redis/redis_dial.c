@@ -3,6 +3,7 @@
 #include "store/redis/redis_internal.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -12,7 +13,32 @@ static void connected(struct dm_redis_conn *c)
 {
     dm_time left = c->dial_until - dm_loop_now(c->redis->loop);
     dm_timer_start(c->redis->loop, &c->timer, left > 0 ? left : 0); /* of the greeting too */
-    dm_redis_conn_greet(c);
+    if (c->redis->tls == NULL || c->address.host[0] == '/') {
+        dm_redis_conn_greet(c);
+        return;
+    }
+    dm_view name = c->redis->config.tls_server_name;
+    if (name.len == 0)
+        name = dm_view_of(c->address.host);
+    c->state = DM_REDIS_SECURING;
+    if (dm_stream_start_tls(&c->stream, c->redis->tls, name) == DM_OK)
+        dm_redis_dial_secure(c);
+    else
+        dm_redis_conn_fail(c, "TLS: the server's name is none");
+}
+
+void dm_redis_dial_secure(struct dm_redis_conn *c)
+{
+    char why[DM_REDIS_HOST_MAX];
+    enum dm_code rc = dm_stream_handshake(&c->stream);
+    if (rc == DM_AGAIN)
+        return;
+    if (rc == DM_OK) {
+        dm_redis_conn_greet(c);
+        return;
+    }
+    (void)snprintf(why, sizeof why, "TLS: %s", dm_stream_tls_error(&c->stream));
+    dm_redis_conn_fail(c, why);
 }
 
 /* True: connected or on the way. */

@@ -9,6 +9,7 @@
 
 #include "base/secret.h"
 #include "io/slab.h"
+#include "io/tls.h"
 #include "store/redis/redis_conn.h"
 
 /* --- ways to find servers --- */
@@ -32,7 +33,8 @@ struct dm_redis {
     struct dm_loop *loop;
     struct dm_resolver *resolver;
     struct dm_redis_config config; /* its hosts and credentials are below */
-    char *master_name;
+    char *master_name, *server_name;
+    struct dm_tls *tls; /* NULL: plain */
     struct dm_secret username, password, sentinel_password;
     struct dm_redis_address hosts[DM_REDIS_ADDRESSES_MAX];
     const struct dm_redis_way *way;

@@ -209,6 +209,8 @@ void dm_redis_pipe_event(struct dm_io *io, uint32_t events)
         dm_redis_dial_event(c);
         return;
     }
+    if (c->state == DM_REDIS_SECURING)
+        dm_redis_dial_secure(c); /* a first reply may have come right behind it */
     /* what the socket did not take; what is new goes out at the end of the turn */
     if (dm_list_empty(&c->dirty) && c->out_at < dm_buf_view(&c->out).len && c->stream.writable_)
         dm_redis_pipe_flush(c);

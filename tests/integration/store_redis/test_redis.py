@@ -2,6 +2,7 @@
 
 import re
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -92,6 +93,101 @@ def test_a_database_that_is_not_there(tmp_path):
     finally:
         one.kill()
     assert "Redis client error ERR DB index is out of range" in output
+
+
+# --- TLS ---
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory):
+    """A CA, a server's certificate for localhost and 127.0.0.1, a client's, and another CA."""
+    folder = tmp_path_factory.mktemp("papers")
+
+    def openssl(*words):
+        subprocess.run(["openssl", *map(str, words)], cwd=folder, check=True, capture_output=True)
+
+    for ca in ("ca", "otherca"):
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-days", 2, "-subj", f"/CN={ca}", "-keyout", f"{ca}.key", "-out", f"{ca}.pem")
+    for name, extension in (("server", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+                            ("client", "extendedKeyUsage=clientAuth")):
+        (folder / f"{name}.ext").write_text(extension)
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                "-CAcreateserial", "-days", 2, "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    return folder
+
+
+def tls_options(papers, *more):
+    return [("tls-port", "{port}"), ("port", 0), ("tls-cert-file", papers / "server.pem"),
+            ("tls-key-file", papers / "server.key"), ("tls-ca-cert-file", papers / "ca.pem"), *more]
+
+
+@pytest.fixture
+def tls_server(tmp_path, papers):
+    one = RedisServer(tmp_path / "redis", *tls_options(papers, ("tls-auth-clients", "optional")),
+                      tls=papers / "ca.pem").start()
+    yield one
+    one.kill()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_tls(tls_server, papers, host):
+    run_served("store_redis", "redis_standalone_test",
+               {"REDIS_URL": f"rediss://{host}:{tls_server.port}/3",
+                "REDIS_TLS_CA_FILE": str(papers / "ca.pem")})
+
+
+@pytest.mark.parametrize("name", ["a_stopped_server_is_told_and_found_again",
+                                  "a_black_hole_is_cut_and_dialled_again",
+                                  "what_redis_does_not_take_is_bounded"])
+def test_tls_faults(tls_server, papers, name):
+    run_served("store_redis", "redis_faults_test",
+               {"REDIS_URL": f"rediss://localhost:{tls_server.port}",
+                "REDIS_TLS_CA_FILE": str(papers / "ca.pem")}, test=name, deeds={
+                    "kill": tls_server.kill, "start": tls_server.start,
+                    "pause": tls_server.pause, "resume": tls_server.resume})
+
+
+TLS_REFUSED = {
+    "another CA": ({"REDIS_TLS_CA_FILE": "otherca.pem"}, "certificate refused"),
+    "another name": ({"REDIS_TLS_CA_FILE": "ca.pem", "REDIS_TLS_SERVER_NAME": "redis.example"},
+                     "certificate refused: hostname mismatch"),
+    "CAs of the system": ({}, "certificate refused"),
+}
+
+
+@pytest.mark.parametrize("case", TLS_REFUSED)
+def test_tls_that_cannot_be_trusted(tls_server, papers, case):
+    settings, said = TLS_REFUSED[case]
+    settings = {k: str(papers / v) if v.endswith(".pem") else v for k, v in settings.items()}
+    output = run_served("store_redis", "redis_refused_test",
+                        {"REDIS_URL": f"rediss://localhost:{tls_server.port}", **settings},
+                        test="nothing_is_served")
+    assert f"Redis client error TLS: {said}" in output
+
+
+def test_tls_against_a_plain_server(server, papers):
+    run_served("store_redis", "redis_refused_test",
+               {"REDIS_URL": f"rediss://localhost:{server.port}",
+                "REDIS_TLS_CA_FILE": str(papers / "ca.pem")}, test="nothing_is_served")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_tls_with_a_client_certificate(tmp_path, papers, own):
+    settings = {"REDIS_TLS_CA_FILE": str(papers / "ca.pem")}
+    if own:
+        settings |= {"REDIS_TLS_CERT_FILE": str(papers / "client.pem"),
+                     "REDIS_TLS_KEY_FILE": str(papers / "client.key")}
+    one = RedisServer(tmp_path / "redis", *tls_options(papers, ("tls-auth-clients", "yes")),
+                      tls=papers / "ca.pem", own=(papers / "client.pem", papers / "client.key"))
+    try:
+        one.start()
+        run_served("store_redis", "redis_refused_test",
+                   {"REDIS_URL": f"rediss://localhost:{one.port}", **settings},
+                   test="commands_are_served" if own else "nothing_is_served")
+    finally:
+        one.kill()
 
 
 # --- servers that lie ---
