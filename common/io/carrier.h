@@ -4,6 +4,9 @@
 
 #include "io/exchange.h"
 
+/* What a carrier calls instead of handler->on_room. */
+void dm_exchange_room(struct dm_exchange *x);
+
 struct dm_carrier {
     enum dm_code (*pull)(struct dm_exchange *x, dm_view *ret_bytes);
     void (*consume)(struct dm_exchange *x, size_t len);

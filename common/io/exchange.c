@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "io/carrier.h"
+#include "io/compress.h"
 
 #include "base/poison.h"
 
@@ -28,13 +29,21 @@ const struct dm_fields *dm_exchange_trailers(struct dm_exchange *x)
     return x->carrier_->trailers(x);
 }
 
-void dm_exchange_answer(struct dm_exchange *x, const struct dm_answer *a)
+static void answer(struct dm_exchange *x, const struct dm_answer *a)
 {
     DM_REQUIRE(!dm_exchange_answered(x));
     DM_REQUIRE(a->status >= 200 && a->status <= 999);
     DM_REQUIRE(a->length >= DM_LENGTH_UNKNOWN);
     x->carrier_->answer(x, a);
     x->status = a->status;
+}
+
+void dm_exchange_answer(struct dm_exchange *x, const struct dm_answer *a)
+{
+    struct dm_answer sent = *a;
+
+    dm_compress_begin(x, &sent);
+    answer(x, &sent);
 }
 
 void dm_exchange_inform(struct dm_exchange *x, int status, const struct dm_fields *fields)
@@ -47,7 +56,9 @@ void dm_exchange_inform(struct dm_exchange *x, int status, const struct dm_field
 size_t dm_exchange_push(struct dm_exchange *x, dm_view bytes)
 {
     DM_REQUIRE(dm_exchange_answered(x));
-    return bytes.len == 0 ? 0 : x->carrier_->push(x, bytes);
+    if (bytes.len == 0)
+        return 0;
+    return x->compress_ != NULL ? dm_compress_push(x, bytes) : x->carrier_->push(x, bytes);
 }
 
 void dm_exchange_trailer(struct dm_exchange *x, dm_view name, dm_view value)
@@ -59,7 +70,16 @@ void dm_exchange_trailer(struct dm_exchange *x, dm_view name, dm_view value)
 void dm_exchange_finish(struct dm_exchange *x)
 {
     DM_REQUIRE(dm_exchange_answered(x));
-    x->carrier_->finish(x);
+    if (x->compress_ != NULL)
+        dm_compress_finish(x);
+    else
+        x->carrier_->finish(x);
+}
+
+void dm_exchange_room(struct dm_exchange *x)
+{
+    if (x->compress_ == NULL || dm_compress_room(x))
+        x->handler->on_room(x);
 }
 
 void dm_exchange_abort(struct dm_exchange *x)
@@ -80,12 +100,16 @@ bool dm_exchange_draining(const struct dm_exchange *x)
 void dm_exchange_reply(struct dm_exchange *x, const struct dm_answer *a, dm_view body)
 {
     struct dm_answer whole = *a;
-    whole.length = (int64_t)body.len;
-    dm_exchange_answer(x, &whole);
+    struct dm_buf compressed;
+    dm_buf_init(&compressed, body.len + 64); /* what grows by more is sent as it is */
+    if (dm_compress_whole(x, &whole, body, &compressed))
+        body = dm_buf_view(&compressed);
+    answer(x, &whole);
     size_t taken = dm_exchange_push(x, body);
     if (taken < body.len)
         x->carrier_->keep(x, dm_view_sub(body, taken, body.len - taken));
     dm_exchange_finish(x);
+    dm_buf_done(&compressed);
 }
 
 /* The sentences of errors.def are plain ASCII without quotes; one holds the limit. */

@@ -22,6 +22,7 @@
 
 struct dm_exchange;
 struct dm_carrier;
+struct dm_compress;
 
 enum dm_gone { DM_GONE_PEER = 0, DM_GONE_DEADLINE, DM_GONE_DRAIN, DM_GONE_PROTOCOL };
 
@@ -61,6 +62,7 @@ struct dm_exchange {
     const struct dm_exchange_handler *handler;
     void *server; /* the handler's own */
     const struct dm_carrier *carrier_;
+    struct dm_compress *compress_; /* of an answer sent with gzip; NULL */
 };
 
 /* --- request body --- */

@@ -208,7 +208,7 @@ static bool step_serve(struct http1_conn *c, struct http1 *h)
     }
     if (h->wants_room && http1_pending(c) <= ROOM_MARK) {
         h->wants_room = false;
-        h->x.handler->on_room(&h->x);
+        dm_exchange_room(&h->x);
         return true;
     }
     if (h->wants_body)

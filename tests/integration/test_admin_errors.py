@@ -31,6 +31,9 @@ TYPED = {
     ("POST", "/platform/routing"): {"routing_name": "r"},
     ("PUT", "/platform/routing/none"): {"routing_servers": []},
     ("PUT", "/platform/security/settings"): {"ip_whitelist": 5},
+    ("POST", "/platform/credit"): {"api_credit_group": "g"},
+    ("PUT", "/platform/credit/none"): {"api_key": {}},
+    ("POST", "/platform/credit/none"): {"users_credits": 5},
     ("POST", "/platform/tools/cors/check"): {"origin": "http://a.example"},
 }
 
