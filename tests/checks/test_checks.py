@@ -64,7 +64,7 @@ LAYER_FAULTS = {
         ("common/codec/uri.c", "#include <cjson/cJSON.h>\n", "belongs to"),
     "third party in quotes":
         ("common/codec/uri.c", '#include "cjson/cJSON.h"\n', "not in the tree"),
-    "unknown library": ("common/io/redis.c", "#include <hiredis/hiredis.h>\n", "is unknown"),
+    "unknown library": ("common/io/redis.c", "#include <libpq-fe.h>\n", "is unknown"),
     "spaces in the directive": ("common/base/buf.c", '  #  include "codec/json.h"\n', "left"),
     "product includes a test":
         ("common/codec/uri.c", '#include "tests/unit/codec/json_test.c"\n', "a test's file"),
