@@ -1,5 +1,6 @@
 #include "admin/app.h"
 
+#include "admin/jobs/restorer.h"
 #include "admin/router.h"
 #include "admin/services/credits.h"
 #include "admin/services/publish.h"
@@ -16,14 +17,17 @@
 
 enum {
     CSRF_KEY_LEN = 32,     /* bytes: as long as the HMAC's digest */
-    RECONCILE_SECONDS = 60 /* what a live store that is lost may take with it */
+    RECONCILE_SECONDS = 60, /* what a live store that is lost may take with it */
+    MARK_BLOCK = 1000       /* generations reserved by one write to the documents */
 };
 
 struct adm_app {
     struct adm_app_config config;
     pthread_mutex_t
         lock; /* settings, security, seeded: pointers are swapped under it, never used; watch */
-    pthread_mutex_t publish_lock; /* held while a change is stored and published */
+    pthread_mutex_t publish_lock; /* held while a change is stored and published; guards mark */
+    uint64_t mark;                /* generations below it are reserved, as far as we know */
+    struct adm_restorer *restorer;
     pthread_cond_t seeded_cond;
     struct dm_settings *settings;
     struct adm_security *security;
@@ -117,14 +121,94 @@ void adm_app_swap_security(struct adm_app *app, struct adm_security *s)
     adm_security_unref(old);
 }
 
-void adm_app_publish_lock(struct adm_app *app)
+enum dm_code adm_app_restore_lock(struct adm_app *app, struct dm_error *err)
 {
     pthread_mutex_lock(&app->publish_lock);
+    enum dm_code rc = dm_live_publish_lock(app->config.live, err);
+    if (rc != DM_OK)
+        pthread_mutex_unlock(&app->publish_lock);
+    return rc;
+}
+
+enum dm_code adm_app_publish_lock(struct adm_app *app, struct dm_error *err)
+{
+    struct dm_live_published published;
+    enum dm_code rc = adm_app_restore_lock(app, err);
+
+    if (rc != DM_OK)
+        return rc;
+    dm_live_published(app->config.live, &published);
+    if (!published.lost)
+        return DM_OK;
+    adm_app_publish_unlock(app);
+    adm_app_unpublished(app);
+    return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_LIVE_AWAY,
+                   "the live store lost what was published, it is published anew");
 }
 
 void adm_app_publish_unlock(struct adm_app *app)
 {
+    dm_live_publish_unlock(app->config.live);
     pthread_mutex_unlock(&app->publish_lock);
+}
+
+void adm_app_unpublished(struct adm_app *app)
+{
+    adm_restorer_dirty(app->restorer);
+}
+
+/* --- generations that are reserved: one document, {id, mark} --- */
+
+static const struct dm_filter mark_key[] = {
+    {.field = "id", .kind = DM_JSON_STRING, .str = {"generation", sizeof("generation") - 1}}};
+
+static uint64_t mark_of(const struct dm_json *doc)
+{
+    int64_t mark = dm_json_i64(dm_json_get(doc, DM_LIT("mark")), 0);
+
+    return mark > 0 ? (uint64_t)mark : 0;
+}
+
+enum dm_code adm_app_reserved(struct adm_app *app, uint64_t *ret, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
+    enum dm_code rc = dm_documents_find(app->config.documents, ADM_POLICY_COLLECTION, mark_key,
+                                        DM_COUNT_OF(mark_key), &doc, NULL, err);
+
+    if (rc == DM_OK && mark_of(doc) > app->mark)
+        app->mark = mark_of(doc);
+    *ret = app->mark;
+    return rc == DM_NOT_FOUND ? DM_OK : rc;
+}
+
+static enum dm_code raise_mark(void *ctx, struct dm_json *doc, struct dm_error *err)
+{
+    const uint64_t *mark = ctx;
+
+    (void)err;
+    if (mark_of(doc) < *mark)
+        dm_json_set_i64(doc, DM_LIT("mark"), (int64_t)*mark);
+    return DM_OK;
+}
+
+enum dm_code adm_app_reserve(struct adm_app *app, uint64_t generation, struct dm_error *err)
+{
+    uint64_t mark = generation + MARK_BLOCK;
+    enum dm_code rc;
+
+    if (app->config.memory_mode || generation < app->mark)
+        return DM_OK; /* in one process generations end with it */
+    rc = dm_documents_update(app->config.documents, ADM_POLICY_COLLECTION, mark_key,
+                             DM_COUNT_OF(mark_key), raise_mark, &mark, NULL, err);
+    if (rc == DM_NOT_FOUND) {
+        DM_DEFER(dm_json_freep) struct dm_json *doc = dm_json_new_object();
+        dm_json_set_str(doc, DM_LIT("id"), mark_key[0].str);
+        dm_json_set_i64(doc, DM_LIT("mark"), (int64_t)mark);
+        rc = dm_documents_insert(app->config.documents, ADM_POLICY_COLLECTION, doc, err);
+    }
+    if (rc == DM_OK)
+        app->mark = mark;
+    return rc;
 }
 
 void adm_app_wait_seeded(struct adm_app *app)
@@ -247,7 +331,9 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     if (rc == DM_OK)
         rc = adm_revocations_restore(app, err);
     if (rc == DM_OK)
-        rc = adm_publish_all(app, err);
+        rc = adm_publish_all(app, false, err);
+    if (rc == DM_OK && !c->memory_mode)
+        rc = adm_restorer_start(app, &app->restorer, err);
     if (rc == DM_OK)
         rc = start_reconciler(app, err);
     if (rc == DM_OK && pthread_create(&app->seeder, NULL, seed_password, app) != 0) {
@@ -255,6 +341,7 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
         rc = DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED, "could not start the seeding thread");
     }
     if (rc != DM_OK) {
+        adm_restorer_stop(DM_TAKE(app->restorer));
         free_app(app);
         return rc;
     }
@@ -268,6 +355,7 @@ void adm_app_stop(struct adm_app *app)
         return;
     stop_reconciler(app);
     pthread_join(app->seeder, NULL);
+    adm_restorer_stop(DM_TAKE(app->restorer));
     free_app(app);
 }
 

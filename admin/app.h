@@ -59,9 +59,19 @@ struct adm_security;
 void adm_app_swap_security(struct adm_app *app, struct adm_security *s); /* takes the reference */
 /* Around storing a record and publishing it, and around reading records to publish them: else two
  * changes of one record could be published in another order than stored. The same for revocations.
- * Not recursive. */
-void adm_app_publish_lock(struct adm_app *app);
+ * Of all admins one at a time: DM_UNAVAILABLE while the live store is away, or lost what was
+ * published and gets it anew; then nothing may be stored. Not recursive. */
+enum dm_code adm_app_publish_lock(struct adm_app *app, struct dm_error *err) DM_MUST_USE;
+/* The same, also where only publishing everything can help: to do just that, and for what is no
+ * policy (revocations, balances). */
+enum dm_code adm_app_restore_lock(struct adm_app *app, struct dm_error *err) DM_MUST_USE;
 void adm_app_publish_unlock(struct adm_app *app);
+void adm_app_unpublished(struct adm_app *app); /* a stored change was not published: restored soon */
+/* Generations up to this one may be used, also after the live store lost count: noted in the
+ * documents before. Under the lock. */
+enum dm_code adm_app_reserve(struct adm_app *app, uint64_t generation,
+                             struct dm_error *err) DM_MUST_USE;
+enum dm_code adm_app_reserved(struct adm_app *app, uint64_t *ret, struct dm_error *err) DM_MUST_USE;
 struct dm_documents *adm_documents(struct adm_app *app);
 struct dm_live_admin *adm_live(struct adm_app *app);
 struct dm_keyset *adm_keys(struct adm_app *app);

@@ -180,7 +180,9 @@ static enum dm_code apply_stored(struct adm_call *c, struct dm_error *err)
     DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
     enum dm_code rc;
 
-    adm_app_publish_lock(c->app);
+    rc = adm_app_restore_lock(c->app, err);
+    if (rc != DM_OK)
+        return rc;
     doc = find_settings(c, err);
     rc = doc == NULL ? err->kind : adm_security_apply(c->app, doc, err);
     adm_app_publish_unlock(c->app);

@@ -331,7 +331,7 @@ void adm_caches_clear(struct adm_call *c)
 
     adm_audit(c, DM_LIT("all"), NULL);
     if (dm_live_clear_counters(adm_live(c->app), &err) != DM_OK ||
-        adm_publish_all(c->app, &err) != DM_OK) {
+        adm_publish_all(c->app, true, &err) != DM_OK) {
         adm_fail_store(c, &err);
         return;
     }

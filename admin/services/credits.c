@@ -155,7 +155,9 @@ enum dm_code adm_credits_save(struct adm_app *app, dm_view username, const struc
 
     if (rc != DM_OK)
         return rc;
-    adm_app_publish_lock(app);
+    rc = adm_app_publish_lock(app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = upsert(app, username, replace_entries, &s, &doc, err);
     if (rc == DM_OK)
         rc = set_balances(app, doc, false, err);
@@ -200,7 +202,9 @@ enum dm_code adm_credits_rotate(struct adm_app *app, dm_view username, dm_view g
         return rc;
     dm_random_token(KEY_BYTES, ret_key);
     struct rotation r = {app, group, dm_buf_view(ret_key)};
-    adm_app_publish_lock(app);
+    rc = adm_app_publish_lock(app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = upsert(app, username, set_key, &r, &doc, err);
     if (rc == DM_OK)
         rc = set_balances(app, doc, true, err); /* of a new entry; others run already */
@@ -219,7 +223,9 @@ enum dm_code adm_credits_remove(struct adm_app *app, dm_view username, struct dm
 
     if (rc != DM_OK)
         return rc;
-    adm_app_publish_lock(app);
+    rc = adm_app_publish_lock(app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = dm_documents_find(adm_documents(app), COLLECTION, &key, 1, &doc, &version, err);
     if (rc == DM_OK)
         rc = drop_accounts(app, username, doc, NULL, err);
@@ -233,18 +239,21 @@ enum dm_code adm_credits_remove(struct adm_app *app, dm_view username, struct dm
 
 /* --- the running balance --- */
 
-/* Lays the balances of this moment over a document; true in *ret_moved when one differs. */
+/* Lays the balances of this moment over a document; *ret_moved: one differs;
+ * *ret_lost: one is not there. */
 static enum dm_code lay_balances(struct adm_app *app, struct dm_json *doc, bool *ret_moved,
-                                 struct dm_error *err)
+                                 bool *ret_lost, struct dm_error *err)
 {
     const dm_view username = dm_json_str(dm_json_get(doc, DM_LIT("username")));
 
-    *ret_moved = false;
+    *ret_moved = *ret_lost = false;
     for (struct dm_json *e = dm_json_first(entries_of(doc)); e != NULL; e = dm_json_next(e)) {
         int64_t n;
         enum dm_code rc = dm_live_credits_get(adm_live(app), dm_json_name(e), username, &n, err);
-        if (rc == DM_NOT_FOUND)
-            continue; /* a store that lost it: the document is all there is */
+        if (rc == DM_NOT_FOUND) { /* a store that lost it: the document is all there is */
+            *ret_lost = true;
+            continue;
+        }
         if (rc != DM_OK)
             return rc;
         if (n > BALANCE_MAX)
@@ -265,13 +274,16 @@ enum dm_code adm_credits_find(struct adm_app *app, dm_view username, struct dm_j
     const struct dm_filter key = DM_WHERE("username", username);
     DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
     uint64_t version;
-    bool moved = false;
+    bool moved = false, lost = false;
 
-    adm_app_publish_lock(app);
-    enum dm_code rc =
-        dm_documents_find(adm_documents(app), COLLECTION, &key, 1, &doc, &version, err);
+    enum dm_code rc = adm_app_restore_lock(app, err);
+    if (rc != DM_OK)
+        return rc;
+    rc = dm_documents_find(adm_documents(app), COLLECTION, &key, 1, &doc, &version, err);
     if (rc == DM_OK)
-        rc = lay_balances(app, doc, &moved, err);
+        rc = lay_balances(app, doc, &moved, &lost, err);
+    if (rc == DM_OK && lost)
+        rc = set_balances(app, doc, true, err);
     if (rc == DM_OK && moved) {
         rc = dm_documents_replace(adm_documents(app), COLLECTION, &key, 1, version, doc, err);
         if (rc == DM_CONFLICT)
@@ -317,8 +329,10 @@ static enum dm_code restore_one(void *ctx, struct adm_app *app, const struct dm_
 /* Under the lock, piece after piece: a user deleted meanwhile must not get an account back. */
 enum dm_code adm_credits_restore(struct adm_app *app, struct dm_error *err)
 {
-    adm_app_publish_lock(app);
-    enum dm_code rc = each_doc(app, restore_one, NULL, err);
+    enum dm_code rc = adm_app_restore_lock(app, err);
+    if (rc != DM_OK)
+        return rc;
+    rc = each_doc(app, restore_one, NULL, err);
     adm_app_publish_unlock(app);
     return rc;
 }

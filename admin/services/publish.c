@@ -12,7 +12,7 @@ static const struct {
     const struct dm_record_type *type;
     const char *id_field;
     struct dm_json *(*project)(const struct dm_json *doc); /* NULL: the fields its table says */
-} published[] = {
+} published_types[] = {
     {&dm_record_security_settings, NULL, NULL},
     {&dm_record_role, "role_name", NULL},
     {&dm_record_credit_def, "api_credit_group", NULL},
@@ -26,8 +26,8 @@ static const struct {
 
 bool adm_publish_wants(const struct dm_record_type *type)
 {
-    for (size_t i = 0; i < DM_COUNT_OF(published); i++) {
-        if (published[i].type == type)
+    for (size_t i = 0; i < DM_COUNT_OF(published_types); i++) {
+        if (published_types[i].type == type)
             return true;
     }
     return false;
@@ -35,9 +35,9 @@ bool adm_publish_wants(const struct dm_record_type *type)
 
 dm_view adm_publish_id(const struct dm_record_type *type, const struct dm_json *doc)
 {
-    for (size_t i = 0; i < DM_COUNT_OF(published); i++) {
-        if (published[i].type == type && published[i].id_field != NULL)
-            return dm_json_str(dm_json_get(doc, dm_view_of(published[i].id_field)));
+    for (size_t i = 0; i < DM_COUNT_OF(published_types); i++) {
+        if (published_types[i].type == type && published_types[i].id_field != NULL)
+            return dm_json_str(dm_json_get(doc, dm_view_of(published_types[i].id_field)));
     }
     return dm_view_of(type->noun);
 }
@@ -46,83 +46,136 @@ static void project(const struct adm_change *change, struct dm_buf *out)
 {
     DM_DEFER(dm_json_freep) struct dm_json *projection = NULL;
 
-    for (size_t i = 0; i < DM_COUNT_OF(published); i++) {
-        if (published[i].type == change->type && published[i].project != NULL)
-            projection = published[i].project(change->doc);
+    for (size_t i = 0; i < DM_COUNT_OF(published_types); i++) {
+        if (published_types[i].type == change->type && published_types[i].project != NULL)
+            projection = published_types[i].project(change->doc);
     }
     if (projection == NULL)
         projection = dm_record_project(change->type, change->doc);
     dm_json_write(projection, out);
 }
 
+/* Up to ADM_PUBLISH_MAX projections of changes; done with pieces_done. */
+struct piece {
+    struct dm_live_change live[ADM_PUBLISH_MAX];
+    struct dm_buf texts[ADM_PUBLISH_MAX];
+    size_t n;
+};
+
+static void piece_add(struct piece *p, const struct adm_change *change)
+{
+    struct dm_buf *text = &p->texts[p->n];
+
+    dm_buf_init(text, PROJECTION_CAP);
+    if (change->doc != NULL)
+        project(change, text);
+    p->live[p->n++] = (struct dm_live_change){
+        .kind = dm_view_of(change->type->noun),
+        .id = change->id,
+        .bytes = change->doc != NULL ? dm_buf_view(text) : DM_VIEW_NONE};
+}
+
+static void piece_done(struct piece *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        dm_buf_done(&p->texts[i]);
+    p->n = 0;
+}
+
 static enum dm_code publish_piece(struct adm_app *app, const struct adm_change *changes, size_t n,
                                   uint64_t *ret_generation, struct dm_error *err)
 {
-    struct dm_live_change live[ADM_PUBLISH_MAX];
-    struct dm_buf texts[ADM_PUBLISH_MAX];
+    struct dm_live_published published;
+    struct piece piece = {.n = 0};
     enum dm_code rc;
 
-    for (size_t i = 0; i < n; i++) {
-        dm_buf_init(&texts[i], PROJECTION_CAP);
-        if (changes[i].doc != NULL)
-            project(&changes[i], &texts[i]);
-        live[i] = (struct dm_live_change){.kind = dm_view_of(changes[i].type->noun),
-                                          .id = changes[i].id,
-                                          .bytes = changes[i].doc != NULL ? dm_buf_view(&texts[i])
-                                                                          : DM_VIEW_NONE};
-    }
-    rc = dm_live_publish(adm_live(app), live, n, ret_generation, err);
+    dm_live_published(adm_live(app), &published);
+    rc = adm_app_reserve(app, published.generation + 1, err);
+    if (rc != DM_OK)
+        return rc;
     for (size_t i = 0; i < n; i++)
-        dm_buf_done(&texts[i]);
+        piece_add(&piece, &changes[i]);
+    rc = dm_live_publish(adm_live(app), piece.live, n, ret_generation, err);
+    piece_done(&piece);
     return rc;
+}
+
+static void wait_applied(struct adm_app *app, uint64_t generation)
+{
+    const struct adm_app_config *config = adm_config(app);
+
+    if (generation != 0 && config->wait_applied != NULL)
+        config->wait_applied(config->ctx, generation);
 }
 
 enum dm_code adm_publish(struct adm_app *app, const struct adm_change *changes, size_t n,
                          struct dm_error *err)
 {
-    const struct adm_app_config *config = adm_config(app);
     uint64_t generation = 0;
 
     for (size_t at = 0; at < n; at += ADM_PUBLISH_MAX) {
         size_t piece = n - at < ADM_PUBLISH_MAX ? n - at : ADM_PUBLISH_MAX;
         enum dm_code rc = publish_piece(app, changes + at, piece, &generation, err);
-        if (rc != DM_OK)
+        if (rc != DM_OK) {
+            adm_app_unpublished(app);
             return rc;
+        }
     }
-    if (generation != 0 && config->wait_applied != NULL)
-        config->wait_applied(config->ctx, generation);
+    wait_applied(app, generation);
     return DM_OK;
 }
 
-static enum dm_code publish_type(struct adm_app *app, const struct dm_record_type *type,
-                                 struct dm_error *err)
+static enum dm_code put_type(struct adm_app *app, const struct dm_record_type *type,
+                             struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
     const struct dm_query all = {0};
-    struct adm_change *changes;
-    size_t n = 0;
+    struct piece piece = {.n = 0};
     enum dm_code rc = dm_documents_list(adm_documents(app), type->collection, &all, &docs, err);
 
-    if (rc != DM_OK || dm_json_len(docs) == 0)
-        return rc;
-    changes = dm_mem_array(dm_json_len(docs), sizeof(*changes));
-    for (struct dm_json *doc = dm_json_first(docs); doc != NULL; doc = dm_json_next(doc))
-        changes[n++] =
-            (struct adm_change){.type = type, .id = adm_publish_id(type, doc), .doc = doc};
-    rc = adm_publish(app, changes, n, err);
-    dm_mem_free(changes);
+    for (struct dm_json *d = dm_json_first(docs); rc == DM_OK && d != NULL;) {
+        const struct adm_change change = {type, adm_publish_id(type, d), d};
+        piece_add(&piece, &change);
+        d = dm_json_next(d);
+        if (piece.n < ADM_PUBLISH_MAX && d != NULL)
+            continue;
+        rc = dm_live_republish_put(adm_live(app), piece.live, piece.n, err);
+        piece_done(&piece);
+    }
     return rc;
 }
 
-enum dm_code adm_publish_all(struct adm_app *app, struct dm_error *err)
+static enum dm_code put_everything(struct adm_app *app, bool forget, uint64_t *ret_generation,
+                                   struct dm_error *err)
 {
-    for (size_t i = 0; i < DM_COUNT_OF(published); i++) {
-        adm_app_publish_lock(app);
-        enum dm_code rc = publish_type(app, published[i].type, err);
-        adm_app_publish_unlock(app);
-        if (rc != DM_OK)
-            return rc;
-    }
+    struct dm_live_published published;
+    uint64_t floor = 0;
+    enum dm_code rc = adm_app_reserved(app, &floor, err);
+
+    dm_live_published(adm_live(app), &published);
+    if (rc == DM_OK) /* where the store knows nothing the generation is above what was reserved */
+        rc = adm_app_reserve(app, published.lost || published.generation == 0 ? floor + 1
+                                                                             : published.generation + 1,
+                             err);
+    if (rc == DM_OK)
+        rc = dm_live_republish_begin(adm_live(app), floor, err);
+    for (size_t i = 0; rc == DM_OK && i < DM_COUNT_OF(published_types); i++)
+        rc = put_type(app, published_types[i].type, err);
+    return rc == DM_OK ? dm_live_republish_end(adm_live(app), forget, ret_generation, err) : rc;
+}
+
+enum dm_code adm_publish_all(struct adm_app *app, bool forget, struct dm_error *err)
+{
+    uint64_t generation = 0;
+    enum dm_code rc = adm_app_restore_lock(app, err);
+
+    if (rc != DM_OK)
+        return rc;
+    rc = put_everything(app, forget, &generation, err);
+    adm_app_publish_unlock(app);
+    if (rc != DM_OK)
+        return rc;
+    wait_applied(app, generation);
     return adm_credits_restore(app, err);
 }
 

@@ -18,7 +18,9 @@ enum dm_code adm_record_insert(struct adm_call *c, const struct dm_record_type *
 
     if (rc != DM_OK)
         return rc;
-    adm_app_publish_lock(c->app);
+    rc = adm_app_publish_lock(c->app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = dm_documents_insert(adm_documents(c->app), t->collection, doc, err);
     if (rc == DM_OK)
         rc = publish_doc(c, t, doc, err);
@@ -36,7 +38,9 @@ enum dm_code adm_record_change(struct adm_call *c, const struct dm_record_type *
 
     if (rc != DM_OK)
         return rc;
-    adm_app_publish_lock(c->app);
+    rc = adm_app_publish_lock(c->app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = dm_documents_update(adm_documents(c->app), t->collection, key, n_key, change, ctx, &doc,
                              err);
     if (rc == DM_OK)
@@ -88,7 +92,9 @@ enum dm_code adm_record_delete(struct adm_call *c, const struct dm_record_type *
     *ret_n = 0;
     if (rc != DM_OK)
         return rc;
-    adm_app_publish_lock(c->app);
+    rc = adm_app_publish_lock(c->app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = dm_documents_list(adm_documents(c->app), t->collection, &query, &docs, err);
     if (rc == DM_OK)
         rc = dm_documents_delete(adm_documents(c->app), t->collection, key, n_key, &deleted, err);

@@ -157,7 +157,9 @@ enum dm_code adm_repair(struct adm_app *app, struct dm_error *err)
     struct repair r = {.app = app, .ids = dm_map_new(NULL), .names = dm_map_new(NULL)};
     enum dm_code rc;
 
-    adm_app_publish_lock(app);
+    rc = adm_app_restore_lock(app, err);
+    if (rc != DM_OK)
+        goto out;
     rc = note_apis(&r, err);
     if (rc == DM_OK)
         rc = repair_endpoints(&r, err);
@@ -167,6 +169,7 @@ enum dm_code adm_repair(struct adm_app *app, struct dm_error *err)
     if (r.endpoints + r.subscriptions > 0)
         DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "admin.repaired", DM_FI("endpoints", r.endpoints),
                DM_FI("subscriptions", r.subscriptions));
+out:
     dm_map_free(r.ids);
     dm_map_free(r.names);
     return rc;

@@ -30,7 +30,9 @@ static enum dm_code revoke(struct adm_app *app, dm_view username, dm_view jti, i
 
     if (rc != DM_OK)
         return rc;
-    adm_app_publish_lock(app);
+    rc = adm_app_restore_lock(app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = dm_documents_insert(adm_documents(app), "revocations", doc, err);
     if (rc == DM_OK || rc == DM_EXISTS)
         rc = dm_live_revoke(adm_live(app), username, jti, expires * DM_SEC, err);
@@ -59,7 +61,9 @@ enum dm_code adm_unrevoke_user(struct adm_app *app, dm_view username, struct dm_
 
     if (rc != DM_OK)
         return rc;
-    adm_app_publish_lock(app);
+    rc = adm_app_restore_lock(app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = dm_documents_delete(adm_documents(app), "revocations", key, DM_COUNT_OF(key), &deleted,
                              err);
     if (rc == DM_OK)

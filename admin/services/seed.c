@@ -1,6 +1,7 @@
 #include "admin/services/seed.h"
 
 #include "admin/services/lookup.h"
+#include "admin/services/publish.h"
 #include "admin/services/security.h"
 #include "crypto/password.h"
 
@@ -19,6 +20,7 @@ static const struct dm_documents_unique uniques[] = {
     {"credit_defs", {"api_credit_group"}},
     {"user_credits", {"username"}},
     {"revocations", {"id"}},
+    {ADM_POLICY_COLLECTION, {"id"}},
 };
 
 const struct dm_documents_unique *adm_uniques(size_t *ret_n)

@@ -28,6 +28,8 @@ static void on_change(struct dm_live_subscriber *s, uint64_t generation,
     struct gw_loader *l = DM_CONTAINER_OF(s, struct gw_loader, subscriber);
     struct dm_error err;
 
+    if (generation == 0)
+        return; /* nothing was published yet: no policy, which is not an empty one */
     for (size_t i = 0; i < n; i++) {
         if (dm_live_kind_on_demand(changes[i].kind) || /* principals.h */
             put(l, &changes[i], &err) == DM_OK)

@@ -259,6 +259,15 @@ static void on_change(struct dm_live_subscriber *s, uint64_t generation,
     }
 }
 
+static void on_forget(struct dm_live_subscriber *s)
+{
+    struct gw_principals *p = DM_CONTAINER_OF(s, struct gw_principals, subscriber);
+
+    gw_principals_clear(p);
+    DM_LIST_EACH_SAFE(&p->fetches, l, next)
+    DM_CONTAINER_OF(l, struct fetch, link)->overtaken = true;
+}
+
 /* --- birth and end --- */
 
 struct gw_principals *gw_principals_new(struct dm_loop *loop, struct dm_live *live,
@@ -275,6 +284,7 @@ struct gw_principals *gw_principals_new(struct dm_loop *loop, struct dm_live *li
     dm_list_init(&p->lru);
     dm_list_init(&p->fetches);
     p->subscriber.on_change = on_change;
+    p->subscriber.on_forget = on_forget;
     dm_live_subscribe(live, &p->subscriber);
     return p;
 }

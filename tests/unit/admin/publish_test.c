@@ -112,7 +112,7 @@ static bool publish_all(struct kit_app *app, int round)
     struct dm_error err;
 
     (void)round;
-    return adm_publish_all(app->app, &err) == DM_OK;
+    return adm_publish_all(app->app, false, &err) == DM_OK;
 }
 
 static bool published_is_stored(struct kit_app *app, int round)

@@ -1,0 +1,158 @@
+#include "admin/jobs/restorer.h"
+
+#include "admin/services/publish.h"
+#include "admin/services/revocation.h"
+#include "base/log.h"
+#include <time.h>
+
+static const dm_time LOOK_EVERY = 5 * DM_SEC; /* a store emptied without a reconnect is noticed */
+static const dm_time RETRY_MIN = 100 * DM_MS;
+static const dm_time RETRY_MAX = 5 * DM_SEC;
+
+struct adm_restorer {
+    struct adm_app *app;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t cond;
+    bool look, dirty, stopping;
+};
+
+static void wake(struct adm_restorer *r, bool dirty)
+{
+    pthread_mutex_lock(&r->lock);
+    r->look = true;
+    r->dirty = r->dirty || dirty;
+    pthread_cond_signal(&r->cond);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void on_reach(void *ctx)
+{
+    wake(ctx, false);
+}
+
+void adm_restorer_dirty(struct adm_restorer *r)
+{
+    if (r != NULL)
+        wake(r, true);
+}
+
+static enum dm_code look(struct adm_app *app, bool *ret_lost, struct dm_error *err)
+{
+    struct dm_live_published published;
+    enum dm_code rc = adm_app_restore_lock(app, err);
+
+    if (rc != DM_OK)
+        return rc;
+    dm_live_published(adm_live(app), &published);
+    adm_app_publish_unlock(app);
+    *ret_lost = published.lost;
+    return DM_OK;
+}
+
+/* Revocations first: whoever was locked out stays out. */
+static enum dm_code restore(struct adm_app *app, struct dm_error *err)
+{
+    enum dm_code rc = adm_revocations_restore(app, err);
+
+    return rc == DM_OK ? adm_publish_all(app, false, err) : rc;
+}
+
+static enum dm_code attempt(struct adm_restorer *r, bool dirty, struct dm_error *err)
+{
+    bool lost = false;
+    enum dm_code rc = look(r->app, &lost, err);
+
+    if (rc != DM_OK || !(lost || dirty))
+        return rc;
+    rc = restore(r->app, err);
+    if (rc == DM_OK)
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "policy.restored", DM_FB("lost", lost));
+    return rc;
+}
+
+static void wait(struct adm_restorer *r, dm_time until_more)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until_more += until.tv_nsec;
+    until.tv_sec += (time_t)(until_more / DM_SEC);
+    until.tv_nsec = (long)(until_more % DM_SEC);
+    while (!r->look && !r->stopping) {
+        if (pthread_cond_timedwait(&r->cond, &r->lock, &until) != 0)
+            break;
+    }
+}
+
+static void *run(void *arg)
+{
+    struct adm_restorer *r = arg;
+    dm_time back_off = 0;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopping) {
+        wait(r, back_off != 0 ? back_off : LOOK_EVERY);
+        if (r->stopping)
+            break;
+        bool dirty = r->dirty;
+        struct dm_error err;
+        r->look = r->dirty = false;
+        pthread_mutex_unlock(&r->lock);
+        enum dm_code rc = attempt(r, dirty, &err);
+        pthread_mutex_lock(&r->lock);
+        if (rc == DM_OK) {
+            back_off = 0;
+            continue;
+        }
+        if (back_off == 0) /* once, until it works again */
+            DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "policy.restore.failed",
+                   DM_FC("reason", err.text));
+        r->dirty = r->dirty || dirty;
+        back_off = back_off == 0 ? RETRY_MIN : 2 * back_off < RETRY_MAX ? 2 * back_off : RETRY_MAX;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+static void destroy(struct adm_restorer *r)
+{
+    pthread_cond_destroy(&r->cond);
+    pthread_mutex_destroy(&r->lock);
+    dm_mem_free(r);
+}
+
+enum dm_code adm_restorer_start(struct adm_app *app, struct adm_restorer **ret,
+                                struct dm_error *err)
+{
+    struct adm_restorer *r = DM_NEW(struct adm_restorer);
+    pthread_condattr_t monotonic;
+
+    r->app = app;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&r->thread, NULL, run, r) != 0) {
+        destroy(r);
+        return DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED,
+                       "could not start the thread that restores policy");
+    }
+    dm_live_on_reach(adm_live(app), on_reach, r);
+    *ret = r;
+    return DM_OK;
+}
+
+void adm_restorer_stop(struct adm_restorer *r)
+{
+    if (r == NULL)
+        return;
+    dm_live_on_reach(adm_live(r->app), NULL, NULL);
+    pthread_mutex_lock(&r->lock);
+    r->stopping = true;
+    pthread_cond_signal(&r->cond);
+    pthread_mutex_unlock(&r->lock);
+    pthread_join(r->thread, NULL);
+    destroy(r);
+}
