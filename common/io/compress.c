@@ -30,7 +30,7 @@ static bool refuses(dm_view parameters)
 
     while (dm_view_split(&parameters, ';', &one)) {
         one = dm_view_trim(one);
-        if (one.len < 3 || !dm_view_starts(one, DM_LIT("q=")))
+        if (one.len < 3 || !dm_view_eq_nocase(dm_view_sub(one, 0, 2), DM_LIT("q=")))
             continue;
         for (size_t i = 2; i < one.len; i++)
             if (one.ptr[i] >= '1' && one.ptr[i] <= '9')

@@ -62,7 +62,7 @@ def test_who_accepts_gzip_gets_it(ask, accept):
 PLAIN = {
     "nothing said": ((200, [JSON], TEXT), {"accept": None}),
     "gzip refused": ((200, [JSON], TEXT), {"accept": "Accept-Encoding: gzip;q=0, br"}),
-    "gzip refused in full": ((200, [JSON], TEXT), {"accept": "Accept-Encoding: gzip; q=0.000"}),
+    "gzip refused in full": ((200, [JSON], TEXT), {"accept": "Accept-Encoding: gzip; Q=0.000"}),
     "another word": ((200, [JSON], TEXT), {"accept": "Accept-Encoding: xgzipx"}),
     "too small": ((200, [JSON], b"[" + b" " * 497 + b"]"), {}),
     "encoded already": ((200, [JSON, ("Content-Encoding", "br")], TEXT), {}),
