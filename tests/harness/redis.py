@@ -41,6 +41,8 @@ def _read_reply(file):
 class RedisServer:
     """One redis-server, or one Sentinel. options: ("requirepass", "x"), ("databases", 4), ..."""
 
+    clock = None  # a MovedClock that it lives by; set before start
+
     def __init__(self, folder, *options, sentinel=False, password=None, tls=None,
                  own=None):
         self.folder = pathlib.Path(folder)
@@ -51,7 +53,6 @@ class RedisServer:
         self.own = own  # our certificate and key
         self.sentinel = sentinel
         self.password = password
-        self.clock = clock
         self.process = None
 
     @property
@@ -138,11 +139,11 @@ class Sentinels:
 
     NAME = "themaster"
 
-    def __init__(self, folder, password=None, clock=None):
+    def __init__(self, folder, password=None):
         self.folder = pathlib.Path(folder)
-        self.master = RedisServer(self.folder / "one", clock=clock)
+        self.master = RedisServer(self.folder / "one")
         self.replica = RedisServer(self.folder / "two",
-                                   ("replicaof", f"127.0.0.1 {self.master.port}"), clock=clock)
+                                   ("replicaof", f"127.0.0.1 {self.master.port}"))
         own = [("requirepass", password)] if password else []
         own += [("sentinel sentinel-pass", password)] if password else []
         self.sentinels = [
@@ -205,9 +206,10 @@ class Cluster:
             wait_until(lambda n=node: self.is_whole(n), START_DEADLINE, "the cluster is whole")
         return self
 
-    def is_whole(self, node):
-        if self.clock:  # a cluster lets seconds pass before it serves
-            self.clock.set(self.clock.seconds + 1)
+    @staticmethod
+    def is_whole(node):
+        if node.clock:  # a cluster lets seconds pass before it serves
+            node.clock.set(node.clock.seconds + 1)
         info = node.command("CLUSTER", "INFO")
         return "cluster_state:ok" in info and "cluster_slots_ok:16384" in info \
             and len(node.command("CLUSTER", "SLOTS")) == 3

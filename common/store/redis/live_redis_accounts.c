@@ -49,8 +49,7 @@ static void on_balance(struct dm_redis_ask *q, enum dm_code rc, const struct dm_
     struct account_call *k = DM_CONTAINER_OF(q, struct account_call, ask);
     if (rc == DM_OK && dm_redis_type(reply) == DM_REDIS_NIL)
         rc = DM_NOT_FOUND;
-    else if (rc == DM_OK &&
-             !dm_parse_i64(dm_redis_text(reply), INT64_MIN, INT64_MAX, &k->balance))
+    else if (rc == DM_OK && !dm_parse_i64(dm_redis_text(reply), INT64_MIN, INT64_MAX, &k->balance))
         rc = DM_PROTOCOL;
     end_call(k, rc, reply);
 }

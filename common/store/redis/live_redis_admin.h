@@ -1,5 +1,5 @@
-/* The admin's calls, one room: live_redis_admin.c makes and frees the admin and carries calls to its
- * loop, the others are what a call does there. Each call is a struct on the caller's stack that
+/* The admin's calls, one room: live_redis_admin.c makes and frees the admin and carries calls to
+ * its loop, the others are what a call does there. Each call is a struct on the caller's stack that
  * starts with a struct live_redis_call. */
 #pragma once
 

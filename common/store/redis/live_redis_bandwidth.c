@@ -186,9 +186,10 @@ static void on_added_slot(struct dm_redis_ask *q, enum dm_code rc,
 {
     struct batch *k = DM_CONTAINER_OF(q, struct batch, ask);
     struct live_redis_handle *h = k->of->handle;
-    int64_t says = dm_redis_int(dm_redis_at(reply, 0)), seconds = dm_redis_int(dm_redis_at(reply, 1));
-    bool fits = rc == DM_OK && dm_redis_len(reply) == 3 && seconds > 0 &&
-                seconds < INT64_MAX / DM_SEC - 1;
+    int64_t says = dm_redis_int(dm_redis_at(reply, 0)),
+            seconds = dm_redis_int(dm_redis_at(reply, 1));
+    bool fits =
+        rc == DM_OK && dm_redis_len(reply) == 3 && seconds > 0 && seconds < INT64_MAX / DM_SEC - 1;
     if (fits)
         live_redis_learn_wall(h, seconds * DM_SEC + dm_redis_int(dm_redis_at(reply, 2)) * DM_US);
     if (rc == DM_PROTOCOL || (rc == DM_OK && !fits) || (fits && says == 1))

@@ -129,16 +129,18 @@ struct clear_call {
     struct unlink {
         struct dm_redis_ask ask;
         struct clear_call *of;
-    } *unlinks; /* of this page */
+    } * unlinks; /* of this page */
     size_t waiting;
     enum dm_code code;
 };
 
 static bool is_counter(dm_view key)
 {
-    static const dm_view names[] = {
-        {"rate_limit:", 11}, {"throttle_limit:", 15}, {"ip_rate_limit:", 14}, {"ratelimit:", 10},
-        {"bucket:", 7}}; /* gateway.md §23.3 */
+    static const dm_view names[] = {{"rate_limit:", 11},
+                                    {"throttle_limit:", 15},
+                                    {"ip_rate_limit:", 14},
+                                    {"ratelimit:", 10},
+                                    {"bucket:", 7}}; /* gateway.md §23.3 */
     for (size_t i = 0; i < DM_COUNT_OF(names); i++) {
         if (dm_view_starts(key, names[i]))
             return true;
@@ -214,7 +216,7 @@ static void on_page(struct dm_redis_ask *q, enum dm_code rc, const struct dm_red
 static void ask_page(struct clear_call *k)
 {
     struct live_redis_admin *a = k->call.admin;
-    const dm_view argv[] = {DM_LIT("SCAN"), dm_view_make(k->cursor, k->cursor_len),
+    const dm_view argv[] = {DM_LIT("SCAN"),  dm_view_make(k->cursor, k->cursor_len),
                             DM_LIT("MATCH"), DM_LIT(SCAN_MATCH),
                             DM_LIT("COUNT"), DM_LIT("1000")};
     dm_redis_send_node(a->redis, k->node, argv, DM_COUNT_OF(argv),

@@ -7,8 +7,9 @@
 
 #include "base/poison.h"
 
-/* Credits: reserve asks once; settle is owed until Redis took it, which may be more than once, since
- * a reservation that is gone is not touched. Both go the same way, so a settle cannot overtake. */
+/* Credits: reserve asks once; settle is owed until Redis took it, which may be more than once,
+ * since a reservation that is gone is not touched. Both go the same way, so a settle cannot
+ * overtake. */
 
 enum { KEEP = 256 /* idle records a handle keeps; more were a burst */ };
 static const dm_time SETTLE_WITHIN = 5 * DM_SEC; /* nobody waits */
@@ -106,7 +107,7 @@ static void on_reserved(struct dm_redis_ask *q, enum dm_code rc, const struct dm
     bool fits = rc == DM_OK && dm_redis_type(reply) == DM_REDIS_INT;
     if (!fits && (rc == DM_OK || rc == DM_PROTOCOL))
         live_redis_odd(r->of->handle, "reserve", reply);
-    answer(r, !fits                    ? DM_RESERVE_UNKNOWN
+    answer(r, !fits                      ? DM_RESERVE_UNKNOWN
               : dm_redis_int(reply) == 1 ? DM_RESERVE_YES
                                          : DM_RESERVE_NONE);
 }

@@ -5,10 +5,11 @@
 #include "base/poison.h"
 
 /* Admission in a Cluster (operations.md §8.15.3). The fixed names of keys fall into different
- * slots, so every key is asked by a command or script of its own, all in one turn. Each looks at its
- * counter and spends at once; when any of them refuses, what the others spent is taken back before
- * the answer. A name holds the index of its window, which must be guessed to know the slot: a script
- * whose node is in another window spends nothing and is asked once more with that node's time. */
+ * slots, so every key is asked by a command or script of its own, all in one turn. Each looks at
+ * its counter and spends at once; when any of them refuses, what the others spent is taken back
+ * before the answer. A name holds the index of its window, which must be guessed to know the slot:
+ * a script whose node is in another window spends nothing and is asked once more with that node's
+ * time. */
 
 enum { PARTS_MAX = DM_COUNTERS_MAX + 2 };
 static const dm_time TAKE_BACK_WITHIN = DM_SEC; /* when nobody waits for it any more */
@@ -95,7 +96,8 @@ static void decide(struct live_admission *r)
 {
     struct live_slots *s = r->slots;
     dm_time soon = dm_loop_now(r->handle->loop) + TAKE_BACK_WITHIN;
-    r->answer.now_wall = live_redis_guess_wall(r->handle);
+    if (r->answer.now_wall == 0) /* no counter told */
+        r->answer.now_wall = live_redis_guess_wall(r->handle);
     r->answer.verdict = verdict_of(r);
     if (r->answer.verdict == DM_ADMIT_UNKNOWN) /* its time is over: answered first */
         live_admission_answer(r, DM_ADMIT_UNKNOWN);
@@ -147,7 +149,8 @@ static void on_counter(struct dm_redis_ask *q, enum dm_code rc, const struct dm_
     struct part *p = DM_CONTAINER_OF(q, struct part, ask);
     struct live_admission *r = p->of;
     const struct dm_counter_ask *c = &r->counters[p->place];
-    int64_t says = dm_redis_int(dm_redis_at(reply, 0)), seconds = dm_redis_int(dm_redis_at(reply, 1));
+    int64_t says = dm_redis_int(dm_redis_at(reply, 0)),
+            seconds = dm_redis_int(dm_redis_at(reply, 1));
     int64_t value = dm_redis_int(dm_redis_at(reply, 3));
     bool fits = rc == DM_OK && dm_redis_len(reply) == ANSWER_LEN && seconds > 0 && value >= 0 &&
                 seconds < INT64_MAX / DM_SEC - 1;
@@ -158,8 +161,8 @@ static void on_counter(struct dm_redis_ask *q, enum dm_code rc, const struct dm_
         fail_part(p, rc, reply);
         return;
     }
-    live_redis_learn_wall(r->handle,
-                          seconds * DM_SEC + dm_redis_int(dm_redis_at(reply, 2)) * DM_US);
+    r->answer.now_wall = seconds * DM_SEC + dm_redis_int(dm_redis_at(reply, 2)) * DM_US;
+    live_redis_learn_wall(r->handle, r->answer.now_wall);
     if (says == SAYS_MOVED && !p->again) {
         p->again = true;
         p->index = seconds / c->window_seconds;
@@ -169,9 +172,7 @@ static void on_counter(struct dm_redis_ask *q, enum dm_code rc, const struct dm_
     r->answer.count[p->place] = value + r->unsent[p->place];
     r->answer.reset_wall[p->place] = live_window_end(seconds, c->window_seconds);
     /* Moved again: two nodes stand on either side of a window's edge. */
-    end_part(p, says == SAYS_YES    ? PART_YES
-                : says == SAYS_OVER ? PART_REFUSES
-                                    : PART_UNKNOWN);
+    end_part(p, says == SAYS_YES ? PART_YES : says == SAYS_OVER ? PART_REFUSES : PART_UNKNOWN);
 }
 
 static void ask_counter(struct part *p)

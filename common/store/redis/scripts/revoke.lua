@@ -10,7 +10,7 @@
 local part, value, ends = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local left = ends - now
+local left = ends - now - 1 -- Redis ends a key after its last millisecond, a token ends before
 
 if value == 'time' then
     value = time[1]
