@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -89,6 +90,21 @@ static int no_passphrase(char *buf, int size, int writing, void *ctx)
     return -1;
 }
 
+/* A public half may come as the certificate that carries it: tools that make key pairs without
+ * OpenSSL at hand (Helm's) give it in no other form. */
+static EVP_PKEY *read_public(BIO *bio)
+{
+    EVP_PKEY *key = PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+    X509 *certificate;
+
+    if (key != NULL || BIO_reset(bio) != 1)
+        return key;
+    certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+    key = certificate == NULL ? NULL : X509_get_pubkey(certificate);
+    X509_free(certificate);
+    return key;
+}
+
 static EVP_PKEY *read_pem(dm_view pem, bool private_half)
 {
     enum { PEM_MAX = 64 * 1024 };
@@ -104,7 +120,7 @@ static EVP_PKEY *read_pem(dm_view pem, bool private_half)
     BIO *bio = BIO_new_mem_buf(text, (int)len);
     DM_ASSERT(bio != NULL);
     EVP_PKEY *pkey = private_half ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)
-                                  : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+                                  : read_public(bio);
     BIO_free(bio);
     ERR_clear_error();
     dm_mem_wipe(text, len);

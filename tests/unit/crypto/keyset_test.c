@@ -130,7 +130,8 @@ static void asymmetric_keys_sign_with_the_private_half_only(void **state)
         const char *alg, *whole, *half;
         enum dm_jwt_alg want;
     } rows[] = {{"RS256", test_rsa_private, test_rsa_public, DM_JWT_RS256},
-                {"ES256", test_ec_private, test_ec_public, DM_JWT_ES256}};
+                {"ES256", test_ec_private, test_ec_public, DM_JWT_ES256},
+                {"ES256", test_ec_private, test_ec_certificate, DM_JWT_ES256}};
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++) {
         char *both =
             entry("k", rows[i].alg, "private_key", rows[i].whole, "public_key", rows[i].half);

@@ -23,6 +23,7 @@ extern const char test_rsa_private[], test_rsa_public[]; /* 2048 bits */
 extern const char test_rsa2_public[];                    /* of another pair */
 extern const char test_rsa1024_private[];                /* too small */
 extern const char test_ec_private[], test_ec_public[];   /* P-256 */
+extern const char test_ec_certificate[];                 /* with that public half */
 extern const char test_ec384_private[];                  /* another curve */
 extern const char test_ec_broken_private[];              /* its public half is of another key */
 extern const char test_encrypted_private[];              /* with a passphrase */
