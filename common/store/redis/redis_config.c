@@ -176,7 +176,7 @@ bool dm_redis_address_parse(dm_view text, uint16_t port, struct dm_redis_address
         size_t close = dm_view_find_byte(text, ']', 0);
         host = dm_view_sub(text, 0, close + 1);
         colon = close + 1;
-        if (colon < text.len && text.ptr[colon] != ':')
+        if (close == text.len || (colon < text.len && text.ptr[colon] != ':'))
             return false;
     } else if (text.ptr[0] != '/') {
         colon = dm_view_find_byte(text, ':', 0);
