@@ -2,8 +2,8 @@
 
 Split looks like harness.process.Doorman to a test: one address (the first sidecar's, which passes
 /platform on to the admin), one log, one set of samples. What a test changes over /platform is in
-force in every sidecar before the call returns to it (harness.platform.Session asks), as it is in one
-process; how long that takes is a question for tests of its own.
+force in every sidecar before the call returns to it (harness.platform.Session asks), as it is in
+one process; how long that takes is a question for tests of its own.
 """
 
 import atexit

@@ -15,7 +15,7 @@ from harness.platform import expect
 from harness.process import ADMIN_EMAIL, ADMIN_PASSWORD, Doorman, wait_until
 from harness.split import Split, readyz
 
-# Far above what a sanitizer build on a loaded machine takes; nothing waits this long when all is well.
+# Far above what a sanitizer build on a loaded machine takes.
 DEADLINE = 20.0
 
 
@@ -119,8 +119,9 @@ def test_the_admin_serves_no_data_plane(split, upstream):
     assert call(split, user, path) == 200
     answer = user.get(split.admin_program.url + path)
     assert (answer.status_code, answer.json()["error_code"]) == (404, "GTW404")
-    assert platform.Session(split.admin_program.url).get("/grpc-web/x").status_code == 404
-    assert platform.Session(split.admin_program.url).get("/api/health").json() == {"status": "online"}
+    nobody = platform.Session(split.admin_program.url)
+    assert nobody.get("/grpc-web/x").status_code == 404
+    assert nobody.get("/api/health").json() == {"status": "online"}
 
 
 def test_the_clients_address_reaches_the_admin_through_a_sidecar(start_split):
@@ -170,7 +171,7 @@ def test_readiness_names_the_store_that_is_away(start_split, upstream, store, tm
         assert call(gateway, user, path) == 200
     finally:
         server.go_on() if store == "mongo" else server.start()
-    wait_until(lambda: readiness(split.admin_program)[0] == 200, DEADLINE, "readiness of the admin again")
+    wait_until(lambda: readiness(split.admin_program)[0] == 200, DEADLINE, "the admin again")
     wait_until(lambda: readiness(gateway)[1]["status"] == "ready", DEADLINE, "the sidecar again")
 
 
