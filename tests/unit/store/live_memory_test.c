@@ -341,7 +341,7 @@ enum { LOOPS = 4, CALLS = 2000, UNITS = 1000 };
 struct caller {
     struct live_rig rig;
     pthread_t thread;
-    int yes, over;
+    int yes, over, reserved, kept;
     struct heard heard;
 };
 
@@ -355,6 +355,13 @@ static void *call_often(void *arg)
         c->yes += a.verdict == DM_ADMIT_YES;
         c->over += a.verdict == DM_ADMIT_OVER;
         dm_live_add_bandwidth(c->rig.live, DM_LIT("ann"), 3600, 1);
+        char id[32];
+        (void)snprintf(id, sizeof id, "%p-%d", (void *)c, i);
+        if (rig_reserve(&c->rig, "g", "ann", id) != DM_RESERVE_YES)
+            continue;
+        c->reserved++;
+        c->kept += i % 2; /* every other one is given back, and may be had by anybody */
+        dm_live_settle(c->rig.live, DM_LIT("g"), DM_LIT("ann"), dm_view_of(id), i % 2);
     }
     while (c->heard.n < 6)
         rig_hear(&c->rig, &c->heard);
@@ -366,7 +373,8 @@ static void many_loops_share_one_count(void **state)
     struct live_rig *r = *state;
     struct remote *x = r->backend;
     struct caller callers[LOOPS] = {{.yes = 0}};
-    int yes = 0, over = 0;
+    int yes = 0, over = 0, reserved = 0, kept = 0;
+    rig_set_credits(r, "g", "ann", UNITS);
     for (int i = 0; i < LOOPS; i++) {
         struct caller *c = &callers[i];
         dm_clock_manual_init(&c->rig.clock, DM_SEC, (dm_time)RIG_START * DM_SEC);
@@ -385,12 +393,16 @@ static void many_loops_share_one_count(void **state)
         assert_int_equal(pthread_join(callers[i].thread, NULL), 0);
         yes += callers[i].yes;
         over += callers[i].over;
+        reserved += callers[i].reserved;
+        kept += callers[i].kept;
         for (size_t k = 1; k < callers[i].heard.n; k++)
             assert_true(callers[i].heard.generations[k] == callers[i].heard.generations[k - 1] + 1);
         dm_live_free(callers[i].rig.live);
         dm_loop_free(callers[i].rig.loop);
     }
     assert_int_equal(yes, UNITS);
+    assert_true(reserved >= UNITS);
+    assert_int_equal(kept + rig_credits(r, "g", "ann"), UNITS);
     assert_int_equal(yes + over, LOOPS * CALLS);
     const struct dm_counter_ask used = {
         .kind = DM_COUNTER_BANDWIDTH, .limit = INT64_MAX, .window_seconds = 3600};
