@@ -4,11 +4,14 @@ One process on a free port of loopback with a data directory of its own; it can 
 (it takes connections but answers nothing), and started again over the same data.
 """
 
+import contextlib
 import pathlib
 import shutil
 import signal
 import socket
 import subprocess
+
+import pymongo
 
 from harness.process import ROOT, free_port, wait_until
 
@@ -62,6 +65,12 @@ class MongoServer:
         except OSError:
             return False
         return True
+
+    @contextlib.contextmanager
+    def database(self, name):
+        """A pymongo database: to write as another program does, and to see what is stored."""
+        with pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=5000) as client:
+            yield client[name]
 
     def halt(self):
         """Connections are taken by the kernel, nothing is answered."""

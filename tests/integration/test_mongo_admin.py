@@ -1,0 +1,137 @@
+"""doorman-admin on MongoDB where it breaks: killed between two writes, the store gone."""
+
+import time
+
+import pytest
+import requests
+
+from harness import platform
+from harness.mongo import MongoServer
+from harness.platform import expect
+from harness.process import Doorman, wait_until
+from harness.redis import RedisServer
+
+DEADLINE = 20.0
+# No answer of the admin may take as long as the driver's own 30 s.
+PATIENCE = 15.0
+
+
+class Stand:
+    """One admin and its two stores; every start of the admin finds what the last one left."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.redis = RedisServer(folder / "redis")
+        self.mongo = MongoServer(folder / "mongo")
+        self.redis.start()
+        self.mongo.start()
+        self.admin = None
+
+    def start(self, ready=True, **settings):
+        self.admin = Doorman(self.folder / "admin", {
+            "MEM_OR_EXTERNAL": "REDIS", "REDIS_URL": self.redis.url, "THREADS": "1",
+            "MONGO_DB_URI": self.mongo.uri, "MONGO_DB_NAME": "doorman_stand",
+            "MONGO_SERVER_SELECTION_TIMEOUT_MS": "1000", **settings}, name="doorman-admin")
+        return self.admin.start() if ready else self.admin.spawn()
+
+    def stop(self):
+        if self.admin and self.admin.running():
+            self.admin.kill()
+        self.mongo.stop()
+        self.redis.stop()
+
+
+@pytest.fixture
+def stand(tmp_path):
+    one = Stand(tmp_path)
+    yield one
+    one.stop()
+
+
+def remains(session, name):
+    """What there still is of an API: the record, its endpoints, subscriptions to it."""
+    api = session.get(f"/platform/api/{name}/v1").status_code == 200
+    answer = session.get(f"/platform/endpoint/{name}/v1")
+    endpoints = len(answer.json().get("endpoints", [])) if answer.status_code == 200 else 0
+    subscribed = expect(session.get("/platform/subscription/subscriptions"))["apis"]
+    return api, endpoints, f"{name}/v1" in subscribed
+
+
+def remove_api_with_crash(stand, n):
+    """Removes an API in an admin that ends after its n-th write to a store; what is left afterwards
+    must be all of it or nothing. Where it ended: "start", "removal", or "" (it did not)."""
+    stand.start()
+    session = platform.login(stand.admin.url)
+    api = platform.make_api(session, "http://127.0.0.1:9")
+    platform.make_endpoint(session, api, "/a")
+    platform.make_endpoint(session, api, "/b")
+    platform.subscribe(session, "admin", api)
+    stand.admin.stop()
+    stand.start(ready=False, DOORMAN_FAULT=f"store_write_exit:{n}")
+    ended = "start"
+    try:
+        wait_until(stand.admin.is_ready, DEADLINE, "readiness")
+        session = platform.login(stand.admin.url)
+        ended = "removal"
+        expect(session.delete(f"/platform/api/{api['api_name']}/v1"), 200)
+        ended = ""
+        stand.admin.stop()
+    except (RuntimeError, requests.ConnectionError):
+        assert stand.admin.wait() == 137
+    stand.start()
+    session = platform.login(stand.admin.url)
+    left = remains(session, api["api_name"])
+    assert left in [(True, 2, True), (False, 0, False)], f"after write {n}: {left}"
+    if left[0]:
+        expect(session.delete(f"/platform/api/{api['api_name']}/v1"), 200)
+    stand.admin.stop()
+    return ended
+
+
+@pytest.mark.timeout(300)
+def test_api_removal_killed_after_any_write_is_repaired(stand):
+    low, high = 0, 128  # ends in the start or the removal; is done before the fault
+    assert remove_api_with_crash(stand, high) == ""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if remove_api_with_crash(stand, middle):
+            low = middle
+        else:
+            high = middle
+    places = []
+    for n in range(low, 0, -1):
+        places.append(remove_api_with_crash(stand, n))
+        if places[-1] == "start":
+            break
+    # The API, its endpoints and the subscription are three documents' writes.
+    assert places.count("removal") >= 3
+
+
+@pytest.mark.parametrize("fault", ["stop", "halt"])
+def test_absent_mongodb_is_503_with_its_code_and_passes(stand, fault):
+    stand.start()
+    session = platform.login(stand.admin.url)
+    getattr(stand.mongo, fault)()
+    began = time.monotonic()
+    answers = [session.get("/platform/user/all"), session.get("/platform/user/me"),
+               session.post("/platform/role", json={"role_name": "r", "role_description": "x"})]
+    assert time.monotonic() - began < PATIENCE
+    for answer in answers:
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["error_code"] == "STORE002"
+        assert answer.json()["error_message"] == "Database unavailable"
+        assert "Retry-After" in answer.headers
+    stand.mongo.start() if fault == "stop" else stand.mongo.go_on()
+    wait_until(lambda: session.get("/platform/user/all").status_code == 200, DEADLINE,
+               "the document store's return")
+    stand.admin.stop()
+
+
+def test_newer_schema_ends_the_start_with_one_sentence(stand):
+    stand.start()
+    stand.admin.stop()
+    with stand.mongo.database("doorman_stand") as database:
+        database.doorman_meta.update_one({"_id": "schema"}, {"$set": {"version": 1000}})
+    stand.start(ready=False)
+    assert stand.admin.wait(DEADLINE) == 78
+    assert "schema version 1000" in stand.admin.log()
