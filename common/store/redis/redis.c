@@ -7,8 +7,8 @@
 #include "base/poison.h"
 
 enum {
-    COMMANDS_KEPT = 4096, /* structures, about 150 bytes each */
-    BLOCKS_KEPT = 512,
+    COMMANDS_KEPT = 1024, /* structures, about 150 bytes each: a burst may allocate, a flow not */
+    BLOCKS_KEPT = 256,
     ARENA_CHUNK = 16 * 1024,
     ARENAS_KEPT = 4,
     SCRIPT_TRIES = 3,

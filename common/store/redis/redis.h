@@ -58,7 +58,7 @@ size_t dm_redis_len(const struct dm_redis_reply *p);   /* of an array; else 0 */
 const struct dm_redis_reply *dm_redis_at(const struct dm_redis_reply *p, size_t i); /* or NULL */
 
 /* --- commands --- */
-struct dm_redis_ask; /* embedded by the asker; cancelled before it goes away */
+struct dm_redis_ask; /* embedded by the asker, zeroed at first; cancelled before it goes away */
 /* DM_OK: reply, which is no error. DM_PROTOCOL: Redis answered with an error (reply holds it).
  * DM_TIMEOUT: sent, nothing by the deadline. DM_UNAVAILABLE: no connection by the deadline, lost
  * (also by bytes that are no reply), no room, or Redis cannot serve now (READONLY, LOADING, OOM,

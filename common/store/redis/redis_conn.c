@@ -36,6 +36,7 @@ static void answer_line(struct dm_redis_conn *c)
 static void close_conn(struct dm_redis_conn *c)
 {
     c->epoch++;
+    dm_redis_pipe_forget(c);
     c->state = DM_REDIS_DOWN;
     dm_resolve_cancel(&c->resolve);
     dm_timer_stop(&c->timer);
@@ -43,8 +44,6 @@ static void close_conn(struct dm_redis_conn *c)
     dm_loop_unpost(&c->more);
     dm_list_remove(&c->dirty);
     dm_stream_close(&c->stream);
-    dm_buf_clear(&c->out);
-    c->out_at = 0;
     if (!c->reading) {
         dm_redis_reader_free(c->reader);
         c->reader = NULL;
@@ -116,6 +115,20 @@ static void on_greet(struct dm_redis_ask *a, enum dm_code rc, const struct dm_re
     greeted(DM_CONTAINER_OF(a, struct dm_redis_own, ask), rc, reply, true);
 }
 
+/* Redis may repeat what it did not understand, and that would be the password. */
+static void on_auth(struct dm_redis_ask *a, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    const struct dm_redis_own *own = DM_CONTAINER_OF(a, struct dm_redis_own, ask);
+    dm_view said = dm_redis_text(reply);
+    bool known = dm_view_starts(said, DM_LIT("WRONGPASS ")) ||
+                 dm_view_find(said, DM_LIT("no password is set")) < said.len ||
+                 dm_view_find(said, DM_LIT("without any password configured")) < said.len;
+    if (rc == DM_PROTOCOL && !known && own->conn->state == DM_REDIS_GREETING)
+        dm_redis_conn_fail(own->conn, "AUTH was refused");
+    else
+        greeted(own, rc, reply, true);
+}
+
 /* A user who may not name its connection, or ask for roles, may still be served. */
 static void on_name(struct dm_redis_ask *a, enum dm_code rc, const struct dm_redis_reply *reply)
 {
@@ -154,7 +167,7 @@ static void greet_auth(struct dm_redis_conn *c)
     if (user.len > 0)
         argv[n++] = user;
     argv[n++] = password;
-    greet(c, argv, n, on_greet);
+    greet(c, argv, n, on_auth);
 }
 
 void dm_redis_conn_greet(struct dm_redis_conn *c)

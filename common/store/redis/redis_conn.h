@@ -95,6 +95,7 @@ bool dm_redis_pipe_raw(struct dm_redis_conn *c, const dm_view *argv, size_t argc
 /* A command of the transport's own, on this connection. False: no room. */
 bool dm_redis_pipe_ask(struct dm_redis_conn *c, const dm_view *argv, size_t argc, dm_time deadline,
                        struct dm_redis_own *own, dm_redis_fn fn) DM_MUST_USE;
+void dm_redis_pipe_forget(struct dm_redis_conn *c); /* what was to be sent, or was */
 void dm_redis_pipe_read(struct dm_redis_conn *c);
 void dm_redis_pipe_flush(struct dm_redis_conn *c); /* now; else at the end of the turn */
 void dm_redis_pipe_event(struct dm_io *io, uint32_t events);

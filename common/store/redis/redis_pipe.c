@@ -88,12 +88,12 @@ bool dm_redis_pipe_ask(struct dm_redis_conn *c, const dm_view *argv, size_t argc
     return false;
 }
 
-static void all_taken(struct dm_redis_conn *c)
+void dm_redis_pipe_forget(struct dm_redis_conn *c)
 {
-    dm_view sent = dm_buf_view(&c->out);
-    if (c->state == DM_REDIS_GREETING && sent.len > 0)
-        dm_mem_wipe((char *)sent.ptr, sent.len); /* the password was in it */
-    if (sent.len > KEEP_OUT)
+    dm_view all = dm_buf_view(&c->out);
+    if (c->state == DM_REDIS_GREETING && all.len > 0)
+        dm_mem_wipe((char *)all.ptr, all.len); /* the password is in it */
+    if (all.len > KEEP_OUT)
         dm_buf_done(&c->out);
     dm_buf_clear(&c->out);
     c->out_at = 0;
@@ -118,7 +118,7 @@ void dm_redis_pipe_flush(struct dm_redis_conn *c)
             dm_redis_conn_fail(c, "the connection was lost while sending");
         return; /* an event says when it takes more */
     }
-    all_taken(c);
+    dm_redis_pipe_forget(c);
 }
 
 /* Everything that was asked for in this turn, in one write per connection. */

@@ -85,6 +85,18 @@ def test_login(tmp_path, login):
         assert secret not in output
 
 
+def test_a_password_that_is_repeated_is_not_logged(tmp_path):
+    one = RedisServer(tmp_path / "redis", ("rename-command", 'AUTH ""')).start()
+    try:
+        output = run_served("store_redis", "redis_refused_test",
+                            {"REDIS_HOST": one.address, "REDIS_PASSWORD": "open-sesame"},
+                            test="nothing_is_served")
+    finally:
+        one.kill()
+    assert "Redis client error AUTH was refused" in output
+    assert "open-sesame" not in output
+
+
 def test_a_database_that_is_not_there(tmp_path):
     one = RedisServer(tmp_path / "redis", ("databases", 4)).start()
     try:
