@@ -271,13 +271,13 @@ static const char *take_object(struct reader *r, dm_view bytes)
     wanted = dm_policy_table_get(&r->wanted, e.kind, e.id);
     dm_sha256(bytes, sha256);
     if (wanted == NULL || wanted->deleted || e.deleted || wanted->version != e.version ||
+        memcmp(sha256, e.sha256, sizeof sha256) != 0 ||
         memcmp(sha256, wanted->sha256, sizeof sha256) != 0)
         return "an object is not the one that was published";
     if (c->n_records == r->room) {
         r->room = r->room == 0 ? 1024 : 2 * r->room;
         c->records = dm_mem_grow(c->records, r->room, sizeof(struct dm_policy_record *));
     }
-    memcpy(e.sha256, sha256, sizeof sha256);
     c->records[c->n_records++] = dm_policy_record_new(&e, bytes);
     dm_policy_table_remove(&r->wanted, e.kind, e.id); /* not twice; what is left was left out */
     return NULL;
