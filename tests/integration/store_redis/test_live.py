@@ -39,6 +39,7 @@ class Deployment:
             for sentinel in self.servers.sentinels:
                 sentinel.command("SENTINEL", "SET", Sentinels.NAME, "down-after-milliseconds",
                                  60000)
+        self.clock = clock
         self.settings["DOORMAN_TEST_REDIS_NODES"] = ",".join(n.address for n in self.nodes)
         self.settings["DOORMAN_TEST_REDIS_CLOCK"] = str(clock.file)
 
@@ -63,23 +64,45 @@ def test_contract(deployment):
 
 
 def test_counting(standalone):
-    run_served("store_redis", "live_counting_test", standalone.settings)
+    server = standalone.servers
+    run_served("store_redis", "live_counting_test", standalone.settings, deeds={
+        "kill": server.kill, "start": server.start, "pause": server.pause,
+        "resume": server.resume, "demote": lambda: server.command("REPLICAOF", "127.0.0.1", "1"),
+        "promote": lambda: server.command("REPLICAOF", "NO", "ONE")})
+
+
+def ask_together(deployment, rounds, *settings):
+    """One process for each of settings; what they said of every round, summed."""
+    together = threading.Barrier(len(settings))
+
+    def process(own):
+        return run_served("store_redis", "live_exact_test",
+                          {**deployment.settings, "LIVE_ROUNDS": str(rounds),
+                           "LIVE_CALLS": str(CALLS), **own},
+                          deeds={"go": lambda: together.wait(60)})
+
+    with concurrent.futures.ThreadPoolExecutor(len(settings)) as pool:
+        outputs = list(pool.map(process, settings))
+    # The first line of each is that of warming up.
+    said = [re.findall(r"passed (\d+) refused (\d+) unknown (\d+)", text)[1:] for text in outputs]
+    assert all(len(one) == rounds for one in said)
+    return [tuple(sum(int(one[at][i]) for one in said) for i in range(3)) for at in range(rounds)]
+
+
+EXACTLY = (LIMIT, PROCESSES * CALLS - LIMIT, 0)  # passed, refused, unknown
 
 
 def test_exactly_the_limit_passes(deployment):
-    """Three processes, more than 1,000 calls at once, one window: exactly L pass, 20 times of 20."""
-    together = threading.Barrier(PROCESSES)
-    settings = {**deployment.settings, "LIVE_ROUNDS": str(ROUNDS), "LIVE_CALLS": str(CALLS),
-                "LIVE_LIMIT": str(LIMIT)}
+    """Three processes, 1,002 calls at once, one window of an hour: exactly L, 20 times of 20."""
+    own = {"LIVE_LIMIT": str(LIMIT)}
+    assert ask_together(deployment, ROUNDS, *[own] * PROCESSES) == [EXACTLY] * ROUNDS
 
-    def process(_):
-        return run_served("store_redis", "live_exact_test", settings,
-                          deeds={"go": lambda: together.wait(60)})
 
-    with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
-        outputs = list(pool.map(process, range(PROCESSES)))
-    said = [re.findall(r"passed (\d+) refused (\d+) unknown (\d+)", text)[1:] for text in outputs]
-    assert all(len(rounds) == ROUNDS for rounds in said)
-    for at in range(ROUNDS):
-        passed, refused, unknown = (sum(int(rounds[at][i]) for rounds in said) for i in range(3))
-        assert (passed, refused, unknown) == (LIMIT, PROCESSES * CALLS - LIMIT, 0), at
+def test_exactly_the_credits_are_given(deployment):
+    """As many as there are; those that ended processes never settled come back, and no more."""
+    write, only_ask = {"LIVE_CREDITS": str(LIMIT)}, {"LIVE_CREDITS": "1"}
+    assert ask_together(deployment, 5, write, only_ask, only_ask) == [EXACTLY] * 5
+    nothing = (0, PROCESSES * CALLS, 0)
+    assert ask_together(deployment, 5, *[only_ask] * PROCESSES) == [nothing] * 5
+    deployment.clock.set(deployment.clock.seconds + 61)
+    assert ask_together(deployment, 5, *[only_ask] * PROCESSES) == [EXACTLY] * 5

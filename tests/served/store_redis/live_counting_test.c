@@ -118,6 +118,15 @@ static int64_t odd_replies(struct stage *s)
                                          "doorman_redis_unusable_replies_total", "", "", NULL, 0));
 }
 
+/* A deed of the script that started us, done when this returns. */
+static void order(const char *deed)
+{
+    char line[64];
+    (void)printf(">> %s\n", deed);
+    (void)fflush(stdout);
+    assert_non_null(fgets(line, sizeof line, stdin));
+}
+
 /* --- keys --- */
 
 static void windows_are_those_of_redis(void **state)
@@ -138,8 +147,8 @@ static bool bandwidth_is(struct stage *s, int64_t bytes)
 {
     int64_t used = -1;
     (void)dm_loop_turn(s->loop, 20 * DM_MS);
-    assert_int_equal(dm_live_bandwidth_used(s->admin, DM_LIT("ann"), WINDOW, &used, NULL), DM_OK);
-    return used == bytes;
+    return dm_live_bandwidth_used(s->admin, DM_LIT("ann"), WINDOW, &used, NULL) == DM_OK &&
+           used == bytes;
 }
 
 static void wait_for_bandwidth(struct stage *s, int64_t bytes)
@@ -298,6 +307,73 @@ static void revocation_is_written_for_the_mirror(void **state)
                         ":0\r\n");
 }
 
+/* --- away --- */
+
+static void bytes_wait_while_redis_is_away(void **state)
+{
+    struct stage *s = *state;
+    assert_int_equal(admit(s, "ann", &rate, 1).verdict, DM_ADMIT_YES);
+    order("kill");
+    dm_live_add_bandwidth(s->live, DM_LIT("ann"), WINDOW, 5);
+    assert_int_equal(admit(s, "ann", &rate, 1).verdict, DM_ADMIT_UNKNOWN);
+    dm_live_add_bandwidth(s->live, DM_LIT("ann"), WINDOW, 6);
+    order("start");
+    wait_for_bandwidth(s, 11);
+}
+
+static void admin_is_told_that_redis_is_away(void **state)
+{
+    struct stage *s = *state;
+    struct dm_error err = {0};
+    bool revoked;
+    assert_int_equal(dm_live_ping(s->admin, NULL), DM_OK);
+    dm_live_admin_free(s->admin);
+    assert_int_equal(dm_live_redis_admin(&s->config, 200 * DM_MS, &s->admin, NULL), DM_OK);
+    order("pause"); /* nothing is answered: the call's own time ends it */
+    assert_int_equal(dm_live_ping(s->admin, &err), DM_UNAVAILABLE);
+    assert_int_equal(err.err, ERR_STORE_LIVE_AWAY);
+    order("resume");
+    order("kill");
+    assert_int_equal(dm_live_revoke(s->admin, DM_LIT("ann"), DM_LIT("t"), 0, &err), DM_UNAVAILABLE);
+    assert_int_equal(err.err, ERR_STORE_LIVE_AWAY);
+    assert_int_equal(dm_live_is_revoked(s->admin, DM_LIT("ann"), DM_LIT("t"), &revoked, NULL),
+                     DM_UNAVAILABLE);
+    assert_int_equal(dm_live_clear_counters(s->admin, NULL), DM_UNAVAILABLE);
+    order("start");
+}
+
+static void on_reserved(struct dm_live_wait *w, enum dm_reserve_verdict v)
+{
+    struct asked *x = DM_CONTAINER_OF(w, struct asked, wait);
+    assert_int_equal(v, DM_RESERVE_YES);
+    x->came = true;
+}
+
+/* Redis refuses every write for a while, as a master that was demoted does. */
+static void settle_is_owed_until_redis_took_it(void **state)
+{
+    struct stage *s = *state;
+    struct asked x = {.came = false};
+    const struct dm_reserve_ask ask = {
+        .group = DM_LIT("g"), .subject = DM_LIT("ann"), .id = DM_LIT("r1"), .hold = 60 * DM_SEC};
+    int64_t balance = 0;
+    assert_int_equal(dm_live_credits_set(s->admin, DM_LIT("g"), DM_LIT("ann"), 7, false, NULL),
+                     DM_OK);
+    dm_live_ask_reserve(s->live, &ask, DM_NEVER, &x.wait, on_reserved);
+    wait_for(s, &x.came);
+    order("demote");
+    dm_live_settle(s->live, ask.group, ask.subject, ask.id, false);
+    assert_int_equal(admit(s, "ann", &rate, 1).verdict, DM_ADMIT_UNKNOWN);
+    order("promote");
+    dm_time end = dm_clock_mono(&dm_clock_system) + 20 * DM_SEC;
+    while (dm_live_credits_get(s->admin, ask.group, ask.subject, &balance, NULL) != DM_OK ||
+           balance != 7) {
+        if (dm_clock_mono(&dm_clock_system) > end)
+            fail_msg("it never came back: balance %lld", (long long)balance);
+        (void)dm_loop_turn(s->loop, 20 * DM_MS);
+    }
+}
+
 int main(void)
 {
 #define STAGED(test) cmocka_unit_test_setup_teardown(test, open_stage, close_stage)
@@ -309,6 +385,9 @@ int main(void)
         STAGED(odd_credits_are_no_verdict),
         STAGED(exactly_the_limit_passes_while_scripts_are_flushed),
         STAGED(revocation_is_written_for_the_mirror),
+        STAGED(bytes_wait_while_redis_is_away),
+        STAGED(admin_is_told_that_redis_is_away),
+        STAGED(settle_is_owed_until_redis_took_it),
     };
 #undef STAGED
     return cmocka_run_group_tests_name("live_counting", tests, NULL, NULL);
