@@ -111,6 +111,43 @@ static void long_user_names_have_counters_of_their_own(void **state)
     }
 }
 
+struct steps {
+    struct live_rig *rig;
+    struct dm_live_wait wait;
+    struct reserved last;
+};
+
+static void on_second(struct dm_live_wait *w, const struct dm_admit_answer *a)
+{
+    struct steps *s = DM_CONTAINER_OF(w, struct steps, wait);
+    const struct dm_reserve_ask ask = {DM_LIT("g"), DM_LIT("ann"), DM_LIT("a"), DM_SEC};
+    (void)a;
+    dm_live_ask_reserve(s->rig->live, &ask, DM_NEVER, &s->last.wait, rig_on_reserved);
+    assert_int_equal(s->last.times, 0);
+}
+
+static void on_first(struct dm_live_wait *w, const struct dm_live_object *o, size_t n)
+{
+    struct steps *s = DM_CONTAINER_OF(w, struct steps, wait);
+    const struct dm_admit_ask ask = {DM_LIT("ann"), DM_LIT("t"), .count = true};
+    (void)o;
+    (void)n;
+    dm_live_ask_admit(s->rig->live, &ask, DM_NEVER, w, on_second);
+}
+
+/* A turn of a busy loop may outlast the deadline of an ask: who has the answer is never late. */
+static void asks_of_one_call_are_answered_in_one_turn(void **state)
+{
+    struct live_rig *r = *state;
+    struct steps s = {.rig = r};
+    const dm_view names[][2] = {{DM_LIT("user"), DM_LIT("ann")}};
+    rig_set_credits(r, "g", "ann", 1);
+    dm_live_ask_objects(r->live, names, 1, DM_NEVER, &s.wait, on_first);
+    (void)dm_loop_turn(r->loop, 0);
+    assert_int_equal(s.last.times, 1);
+    assert_int_equal(s.last.verdict, DM_RESERVE_YES);
+}
+
 static void clock_set_back_counts_in_the_window_it_says(void **state)
 {
     struct live_rig *r = *state;
@@ -416,6 +453,7 @@ static int run_own(void)
         TEST(steady_admission_allocates_nothing),
         TEST(long_user_names_have_counters_of_their_own),
         TEST(clock_set_back_counts_in_the_window_it_says),
+        TEST(asks_of_one_call_are_answered_in_one_turn),
         TEST(published_records_come_back_byte_for_byte),
         cmocka_unit_test(only_what_nobody_asks_for_on_demand_is_packed),
     };
