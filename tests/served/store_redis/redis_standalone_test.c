@@ -218,6 +218,51 @@ static void the_database_and_the_name_are_set(void **state)
     assert_non_null(strstr(a.text, " db=3 "));
 }
 
+struct reads {
+    struct dm_redis_ask ask;
+    bool known;
+    uint64_t count;
+};
+
+static void note_reads(struct dm_redis_ask *a, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct reads *r = DM_CONTAINER_OF(a, struct reads, ask);
+    dm_view text = dm_redis_text(reply), line;
+    assert_int_equal(rc, DM_OK);
+    while (dm_view_split(&text, '\n', &line)) {
+        if (dm_view_starts(line, DM_LIT("total_reads_processed:")))
+            r->known = dm_parse_u64(dm_view_sub(line, 22, line.len - 23), UINT64_MAX, &r->count);
+    }
+    assert_true(r->known);
+}
+
+static bool reads_known(void *ctx)
+{
+    return ((struct reads *)ctx)->known;
+}
+
+static uint64_t reads_of_redis(struct rr *g)
+{
+    const dm_view argv[] = {DM_LIT("INFO"), DM_LIT("stats")};
+    struct reads r = {.known = false};
+    dm_redis_send(g->redis, DM_VIEW_NONE, argv, 2, rr_in(g, 10 * DM_SEC), &r.ask, note_reads);
+    rr_turn_until(g, reads_known, &r);
+    return r.count;
+}
+
+static void commands_of_a_turn_leave_in_one_write(void **state)
+{
+    struct rr *g = *state;
+    struct rr_ask a[100];
+    uint64_t before = reads_of_redis(g);
+    for (int i = 0; i < 100; i++)
+        rr_ask(g, "INCR n", 10 * DM_SEC, &a[i]);
+    for (int i = 0; i < 100; i++)
+        rr_wait(g, &a[i]);
+    /* that one and the question itself; a ping of ours may come between */
+    assert_true(reads_of_redis(g) - before <= 3);
+}
+
 static void a_steady_flow_allocates_nothing(void **state)
 {
     struct rr *g = *state;
@@ -256,6 +301,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_wrong_script_is_the_callers_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(announcements_arrive_and_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_database_and_the_name_are_set, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(commands_of_a_turn_leave_in_one_write, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_steady_flow_allocates_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
