@@ -16,7 +16,7 @@
 #include <time.h>
 
 enum {
-    CSRF_KEY_LEN = 32,     /* bytes: as long as the HMAC's digest */
+    CSRF_KEY_LEN = 32,      /* bytes: as long as the HMAC's digest */
     RECONCILE_SECONDS = 60, /* what a live store that is lost may take with it */
     MARK_BLOCK = 1000       /* generations reserved by one write to the documents */
 };

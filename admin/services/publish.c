@@ -69,10 +69,10 @@ static void piece_add(struct piece *p, const struct adm_change *change)
     dm_buf_init(text, PROJECTION_CAP);
     if (change->doc != NULL)
         project(change, text);
-    p->live[p->n++] = (struct dm_live_change){
-        .kind = dm_view_of(change->type->noun),
-        .id = change->id,
-        .bytes = change->doc != NULL ? dm_buf_view(text) : DM_VIEW_NONE};
+    p->live[p->n++] =
+        (struct dm_live_change){.kind = dm_view_of(change->type->noun),
+                                .id = change->id,
+                                .bytes = change->doc != NULL ? dm_buf_view(text) : DM_VIEW_NONE};
 }
 
 static void piece_done(struct piece *p)
@@ -154,9 +154,9 @@ static enum dm_code put_everything(struct adm_app *app, bool forget, uint64_t *r
 
     dm_live_published(adm_live(app), &published);
     if (rc == DM_OK) /* where the store knows nothing the generation is above what was reserved */
-        rc = adm_app_reserve(app, published.lost || published.generation == 0 ? floor + 1
-                                                                             : published.generation + 1,
-                             err);
+        rc = adm_app_reserve(
+            app, published.lost || published.generation == 0 ? floor + 1 : published.generation + 1,
+            err);
     if (rc == DM_OK)
         rc = dm_live_republish_begin(adm_live(app), floor, err);
     for (size_t i = 0; rc == DM_OK && i < DM_COUNT_OF(published_types); i++)

@@ -102,7 +102,7 @@ static EVP_PKEY *read_raw(dm_view text, bool private_half)
 static EVP_PKEY *read_key(dm_view text, bool private_half)
 {
     return dm_view_find(text, DM_LIT("-----BEGIN ")) < text.len ? read_pem(text, private_half)
-                                                               : read_raw(text, private_half);
+                                                                : read_raw(text, private_half);
 }
 
 enum dm_code dm_ed25519_signer_new(dm_view text, struct dm_ed25519_signer **ret,

@@ -127,8 +127,8 @@ enum dm_code dm_policy_copy_write(const char *path, const struct dm_policy_copy 
     int len = snprintf(tmp, sizeof tmp, "%s.tmp", path);
     if (len < 0 || (size_t)len >= sizeof tmp)
         return DM_FAIL(err, DM_INVALID, ERR_NONE, "could not write \"%s\": name too long", path);
-    struct writer w = {.fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                                  S_IRUSR | S_IWUSR)};
+    struct writer w = {
+        .fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR)};
     if (w.fd < 0)
         return fail(err, "write", tmp);
     dm_buf_init(&w.buf, DM_POLICY_VALUE_MAX + (size_t)2 * WRITE_STEP);
@@ -290,8 +290,8 @@ static const char *take_end(struct reader *r, dm_view bytes)
                  r->c->generation != 0 &&
                  r->c->manifest_generation + r->c->n_deltas == r->c->generation;
     for (size_t i = 0; i < dm_policy_table_count(&r->wanted); i++)
-        whole = whole && (left[i]->deleted ||
-                          dm_live_kind_on_demand(dm_policy_record_entry(left[i]).kind));
+        whole = whole &&
+                (left[i]->deleted || dm_live_kind_on_demand(dm_policy_record_entry(left[i]).kind));
     dm_mem_free(left);
     r->ended = true;
     return whole ? NULL : "objects are missing";

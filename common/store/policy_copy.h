@@ -5,7 +5,8 @@
  * stays as it is. Blocking: never on a loop.
  *
  *   "DMPOLICY1\n", then sections: u8 type, u64 length, bytes
- *   'C' current 'M' manifest 'D' delta (in order) 'O' object 'R' revocations 'E' number of objects */
+ *   'C' current 'M' manifest 'D' delta (in order) 'O' object 'R' revocations 'E' number of objects
+ */
 #pragma once
 
 #include "store/policy_table.h"

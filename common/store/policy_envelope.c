@@ -216,9 +216,9 @@ enum dm_policy_verdict dm_policy_open(dm_view bytes, enum dm_policy_form form, d
 const char *dm_policy_verdict_name(enum dm_policy_verdict v)
 {
     static const char *const names[DM_POLICY_VERDICTS_] = {
-        [DM_POLICY_GOOD] = "good",           [DM_POLICY_MALFORMED] = "malformed",
-        [DM_POLICY_NAME] = "name",           [DM_POLICY_SIGNATURE] = "signature",
-        [DM_POLICY_HASH] = "hash",           [DM_POLICY_ROLLBACK] = "rollback",
+        [DM_POLICY_GOOD] = "good",       [DM_POLICY_MALFORMED] = "malformed",
+        [DM_POLICY_NAME] = "name",       [DM_POLICY_SIGNATURE] = "signature",
+        [DM_POLICY_HASH] = "hash",       [DM_POLICY_ROLLBACK] = "rollback",
         [DM_POLICY_MISSING] = "missing",
     };
     return names[v];

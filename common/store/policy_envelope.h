@@ -21,10 +21,10 @@ enum dm_policy_form {
 };
 
 enum {
-    DM_POLICY_OBJECT_MAX = 4 * 1024 * 1024,    /* a projection of an API is a few KB; schemas more */
-    DM_POLICY_ENTRIES_MAX = 1000 * 1000,       /* of one manifest or delta */
-    DM_POLICY_LIST_MAX = 256 * 1024 * 1024,    /* that many entries with short names, not packed */
-    DM_POLICY_VALUE_MAX = 64 * 1024 * 1024     /* any value in Redis; manifests are packed */
+    DM_POLICY_OBJECT_MAX = 4 * 1024 * 1024, /* a projection of an API is a few KB; schemas more */
+    DM_POLICY_ENTRIES_MAX = 1000 * 1000,    /* of one manifest or delta */
+    DM_POLICY_LIST_MAX = 256 * 1024 * 1024, /* that many entries with short names, not packed */
+    DM_POLICY_VALUE_MAX = 64 * 1024 * 1024  /* any value in Redis; manifests are packed */
 };
 
 struct dm_policy_value {
@@ -37,8 +37,8 @@ struct dm_policy_value {
 
 /* The key a value of this form, kind, id and generation stands under. */
 void dm_policy_key(struct dm_live_key *k, const struct dm_policy_value *v);
-void dm_policy_key_current(struct dm_live_key *k);                      /* doorman:policy:current */
-void dm_policy_key_delta(struct dm_live_key *k, uint64_t generation);   /* ...:delta:<gen> */
+void dm_policy_key_current(struct dm_live_key *k);                    /* doorman:policy:current */
+void dm_policy_key_delta(struct dm_live_key *k, uint64_t generation); /* ...:delta:<gen> */
 void dm_policy_key_manifest(struct dm_live_key *k, uint64_t generation); /* ...:snap:<gen> */
 
 /* Appends; signer NULL: unsigned. Past the cap of `out`: marked there. */

@@ -12,7 +12,7 @@ struct dm_policy_record {
     _Atomic unsigned refs_;
     uint16_t kind_len_, id_len_;
     bool deleted, packed_;
-    uint32_t len, kept_; /* bytes of the projection: as published, and as they stand here */
+    uint32_t len, kept_;     /* bytes of the projection: as published, and as they stand here */
     uint64_t version, born_; /* born_: rises from record to record */
     unsigned char sha256[DM_SHA256_LEN];
     char text_[];

@@ -49,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dm_buf list;
     check_value(in);
     check_list(in);
-    /* A claim of 256 MB is true of no input this small, but would be reserved: keep to what fits. */
+    /* A claim of 256 MB is true of no input this small, but would be reserved: keep to what fits.
+     */
     if (size >= 4 && data[0] == 0 && data[1] < CAP >> 16) {
         if (dm_policy_list_unpack(in, &list))
             check_list(dm_buf_view(&list));

@@ -218,10 +218,9 @@ static void on_object(struct dm_redis_ask *a, enum dm_code rc, const struct dm_r
         return;
     }
     object_key(f, g->index, &key);
-    enum dm_policy_verdict verdict =
-        dm_redis_type(reply) == DM_REDIS_NIL
-            ? DM_POLICY_MISSING
-            : take_object(f, g->index, dm_redis_text(reply), &key);
+    enum dm_policy_verdict verdict = dm_redis_type(reply) == DM_REDIS_NIL
+                                         ? DM_POLICY_MISSING
+                                         : take_object(f, g->index, dm_redis_text(reply), &key);
     if (verdict != DM_POLICY_GOOD) {
         refuse(f, verdict, &key);
         return;
@@ -364,8 +363,7 @@ static bool take_list(struct live_follow *f, size_t index, const struct dm_redis
     enum dm_policy_verdict verdict =
         dm_redis_type(reply) == DM_REDIS_NIL
             ? DM_POLICY_MISSING
-            : dm_policy_open(dm_redis_text(reply),
-                             manifest ? DM_POLICY_MANIFEST : DM_POLICY_DELTA,
+            : dm_policy_open(dm_redis_text(reply), manifest ? DM_POLICY_MANIFEST : DM_POLICY_DELTA,
                              dm_live_key_view(&key), f->policy->hub->verifier, &v);
     if (verdict == DM_POLICY_GOOD) {
         f->lists[index] = live_blob_new(dm_redis_text(reply), v.generation);
@@ -490,8 +488,7 @@ static void attempt_begin(struct live_follow *f)
     f->state = CURRENT;
     f->again = false;
     dm_timer_stop(&f->poll);
-    dm_redis_send(f->redis, argv[1], argv, 2, dm_loop_now(f->loop) + patience, &f->ask,
-                  on_current);
+    dm_redis_send(f->redis, argv[1], argv, 2, dm_loop_now(f->loop) + patience, &f->ask, on_current);
 }
 
 static void on_look(struct dm_task *t)

@@ -182,8 +182,8 @@ void live_lastgood_free(struct live_lastgood *g)
     if (g == NULL)
         return;
     g->wanted = false;
-    dm_offload_free(g->pool);  /* finishes what is queued */
-    dm_mailbox_free(g->box);   /* and tells of it */
+    dm_offload_free(g->pool); /* finishes what is queued */
+    dm_mailbox_free(g->box);  /* and tells of it */
     dm_timer_stop(&g->soon);
     release(g);
     dm_mem_free(g->path);

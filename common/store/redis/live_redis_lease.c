@@ -151,8 +151,8 @@ static void ask_lease(struct lease_call *c)
 {
     char ms[16];
     int len = snprintf(ms, sizeof ms, "%d", (int)LEASE_MS);
-    const dm_view argv[] = {DM_LIT("SET"), LIVE_LEASE_KEY, c->token, DM_LIT("NX"), DM_LIT("PX"),
-                            dm_view_make(ms, (size_t)len)};
+    const dm_view argv[] = {DM_LIT("SET"), LIVE_LEASE_KEY, c->token,
+                            DM_LIT("NX"),  DM_LIT("PX"),   dm_view_make(ms, (size_t)len)};
     /* One that does not answer is away, whoever holds the lease. */
     dm_time deadline = dm_loop_now(c->call.admin->loop) + c->call.admin->timeout;
     dm_redis_send(c->call.admin->redis, argv[1], argv, DM_COUNT_OF(argv), deadline, &c->ask,
@@ -183,8 +183,8 @@ enum dm_code live_publisher_lease(struct live_publisher *p, struct dm_error *err
 {
     new_token(p);
     struct lease_call c = {.token = live_publisher_token(p)};
-    enum dm_code rc = live_redis_call(&p->admin->base, &c.call, start_lease,
-                                      "take the lease of policy", err);
+    enum dm_code rc =
+        live_redis_call(&p->admin->base, &c.call, start_lease, "take the lease of policy", err);
     p->held = rc == DM_OK;
     p->renewed = dm_clock_mono(&dm_clock_system);
     return rc;

@@ -155,8 +155,7 @@ void live_redis_ask_objects(struct dm_live *l, const dm_view (*names)[2], size_t
     live_redis_tie(&q->pending, w);
     for (size_t i = 0; i < n; i++) {
         dm_view kind = names[i][0], id = names[i][1];
-        if (kind.len == 0 || kind.len > DM_LIVE_KIND_MAX || id.len == 0 ||
-            id.len > DM_LIVE_ID_MAX)
+        if (kind.len == 0 || kind.len > DM_LIVE_KIND_MAX || id.len == 0 || id.len > DM_LIVE_ID_MAX)
             continue; /* what cannot be published is never found */
         q->named[i] = true;
         dm_live_key_object(&q->keys[i], kind, id);

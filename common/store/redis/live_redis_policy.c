@@ -386,9 +386,8 @@ static void make_metrics(struct live_policy *p, struct dm_metrics *m)
         dm_buf_init(&labels, 64);
         dm_metric_label(&labels, "reason",
                         dm_view_of(dm_policy_verdict_name((enum dm_policy_verdict)v)));
-        p->rejected[v] =
-            dm_metric_get(m, DM_COUNTER, "doorman_policy_rejected_total", dm_buf_cstr(&labels),
-                          "Policy objects refused", NULL, 0);
+        p->rejected[v] = dm_metric_get(m, DM_COUNTER, "doorman_policy_rejected_total",
+                                       dm_buf_cstr(&labels), "Policy objects refused", NULL, 0);
         dm_buf_done(&labels);
     }
     p->age = dm_metric_get(m, DM_GAUGE, "doorman_policy_snapshot_age_seconds", "",

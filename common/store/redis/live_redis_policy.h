@@ -40,7 +40,7 @@ struct live_lastgood;
 /* Everything a generation changes, ready to be put in force at once. */
 struct live_policy_step {
     uint64_t generation;
-    bool forget, anew; /* anew: manifest and deltas replace those that are kept */
+    bool forget, anew;                 /* anew: manifest and deltas replace those that are kept */
     struct dm_policy_record **records; /* references are taken over */
     size_t n;
     struct live_blob *current, *manifest, **deltas; /* references are taken over; manifest NULL: as
@@ -86,7 +86,7 @@ struct live_policy_side {
     struct dm_link link;
     struct dm_link subscribers, fresh; /* fresh: have not been told the whole yet */
     struct dm_task task;
-    struct live_seen *seen; /* direct-mapped: the last of each place */
+    struct live_seen *seen;              /* direct-mapped: the last of each place */
     struct dm_redis_channel revocations; /* the owner's */
     /* the generation this loop knows of, and `current` as it stood then */
     uint64_t generation;
@@ -116,11 +116,11 @@ bool live_seen_raise(struct live_policy_side *s, dm_view kind, dm_view id, uint6
 /* live_redis_follow.c; owner's thread */
 struct live_follow *live_follow_new(struct live_policy *p);
 void live_follow_free(struct live_follow *f);
-void live_follow_look(struct live_follow *f); /* asks what is current, soon */
+void live_follow_look(struct live_follow *f);      /* asks what is current, soon */
 void live_follow_copy_read(struct live_follow *f); /* the copy on disk was read, or is none */
 
 /* live_redis_lastgood.c; owner's thread */
 struct live_lastgood *live_lastgood_new(struct live_policy *p, const char *path);
-void live_lastgood_free(struct live_lastgood *g); /* finishes a write under way */
+void live_lastgood_free(struct live_lastgood *g);  /* finishes a write under way */
 void live_lastgood_read(struct live_lastgood *g);  /* then puts it in force, if nothing is yet */
 void live_lastgood_write(struct live_lastgood *g); /* soon, at most once a second */

@@ -11,8 +11,8 @@
 #include "base/poison.h"
 
 /* A generation comes in force in this order: its delta, its objects, now and then a manifest, and
- * then `current`, by a script that asks whether the lease is still ours and nobody was faster. Until
- * then no sidecar looks at any of it. */
+ * then `current`, by a script that asks whether the lease is still ours and nobody was faster.
+ * Until then no sidecar looks at any of it. */
 
 enum {
     BRIDGE_MAX = 512,    /* deltas that are read rather than a manifest: two of its periods */
@@ -230,7 +230,8 @@ enum dm_code live_publisher_adopt(struct live_publisher *p, struct dm_policy_tab
     dm_policy_key_delta(&key, p->generation + 1);
     struct live_cmd cmd = get_cmd(dm_live_key_view(&key));
     enum dm_code rc = live_publisher_round(p, &cmd, 1, "read what a crash left", err);
-    if (rc == DM_OK && merge_list(p, &left, &cmd, DM_POLICY_DELTA, dm_live_key_view(&key), &version))
+    if (rc == DM_OK &&
+        merge_list(p, &left, &cmd, DM_POLICY_DELTA, dm_live_key_view(&key), &version))
         rc = adopt_named(p, &left, names, err);
     live_publisher_round_done(&cmd, 1);
     dm_policy_table_done(&left);

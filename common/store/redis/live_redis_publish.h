@@ -1,6 +1,7 @@
 /* Insides of publishing, for live_redis_lease.c (waiting, the lease), live_redis_publish.c
- * (one generation) and live_redis_republish.c (everything). Callers are the admin's threads: they block, one at a time
- * behind the publisher's lock, on rounds of commands that the admin's loop sends. */
+ * (one generation) and live_redis_republish.c (everything). Callers are the admin's threads: they
+ * block, one at a time behind the publisher's lock, on rounds of commands that the admin's loop
+ * sends. */
 #pragma once
 
 #include "store/policy_table.h"
@@ -42,10 +43,10 @@ struct live_publisher {
     dm_time renewed;
     char token[LIVE_LEASE_TOKEN];
     /* what stands in Redis, as of the last look */
-    bool lost;     /* it knows less than we do: only a republication helps */
+    bool lost; /* it knows less than we do: only a republication helps */
     uint64_t generation, manifest, manifest_before; /* 0: not known */
     uint64_t highest; /* that ever stood there, as far as we know; never falls */
-    dm_view current; /* exactly as read or written; owned */
+    dm_view current;  /* exactly as read or written; owned */
     struct dm_policy_table table;
     struct live_session *session;
 };
@@ -105,10 +106,8 @@ void live_redis_on_reach(struct dm_live_admin *a, void (*fn)(void *ctx), void *c
 void live_redis_published(struct dm_live_admin *a, struct dm_live_published *ret);
 enum dm_code live_redis_republish_begin(struct dm_live_admin *a, uint64_t floor,
                                         struct dm_error *err) DM_MUST_USE;
-enum dm_code live_redis_republish_put(struct dm_live_admin *a,
-                                      const struct dm_live_change *changes, size_t n,
-                                      struct dm_error *err) DM_MUST_USE;
+enum dm_code live_redis_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,
+                                      size_t n, struct dm_error *err) DM_MUST_USE;
 enum dm_code live_redis_republish_end(struct dm_live_admin *a, bool forget,
-                                      uint64_t *ret_generation,
-                                      struct dm_error *err) DM_MUST_USE;
+                                      uint64_t *ret_generation, struct dm_error *err) DM_MUST_USE;
 void live_session_free(struct live_session *s);

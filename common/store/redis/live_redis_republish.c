@@ -138,9 +138,8 @@ static bool in_store(const struct live_publisher *p, const struct dm_live_change
                      const struct live_cmd *answer, dm_view key)
 {
     struct dm_policy_value v;
-    if (answer->text == NULL ||
-        dm_policy_open(live_cmd_text(answer), DM_POLICY_OBJECT, key, p->verifier, &v) !=
-            DM_POLICY_GOOD)
+    if (answer->text == NULL || dm_policy_open(live_cmd_text(answer), DM_POLICY_OBJECT, key,
+                                               p->verifier, &v) != DM_POLICY_GOOD)
         return false;
     return v.deleted == (c->bytes.ptr == NULL) && dm_view_eq(v.payload, c->bytes);
 }
@@ -195,9 +194,8 @@ static enum dm_code put_piece(struct live_publisher *p, const struct dm_live_cha
     return n_on_demand == 0 ? DM_OK : compare_piece(p, on_demand, n_on_demand, err);
 }
 
-enum dm_code live_redis_republish_put(struct dm_live_admin *a,
-                                      const struct dm_live_change *changes, size_t n,
-                                      struct dm_error *err)
+enum dm_code live_redis_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,
+                                      size_t n, struct dm_error *err)
 {
     struct live_publisher *p = live_redis_admin_of(a)->publisher;
     enum dm_code rc = live_publisher_check(changes, n, err);

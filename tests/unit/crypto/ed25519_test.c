@@ -90,7 +90,11 @@ static void changed_text_signature_or_key_is_refused(void **state)
 
 static void what_is_no_key_is_refused(void **state)
 {
-    static const char *const bad[] = {"", " , ", "short", PUBLIC "x", PEM_PRIVATE "," PUBLIC,
+    static const char *const bad[] = {"",
+                                      " , ",
+                                      "short",
+                                      PUBLIC "x",
+                                      PEM_PRIVATE "," PUBLIC,
                                       "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"};
     struct dm_ed25519_verifier *v = NULL;
     struct dm_ed25519_signer *s = NULL;

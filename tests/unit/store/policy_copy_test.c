@@ -57,7 +57,9 @@ static void make_values(struct fixture *f)
     struct dm_buf list, packed;
     struct dm_policy_record *old = record("b", 4, "{\"v\":1}");
     const struct dm_policy_entry user = {.kind = DM_LIT("user"), .id = DM_LIT("ann"), .version = 6},
-                                 gone = {.kind = DM_LIT("api"), .id = DM_LIT("c"), .version = 6,
+                                 gone = {.kind = DM_LIT("api"),
+                                         .id = DM_LIT("c"),
+                                         .version = 6,
                                          .deleted = true};
     f->records[0] = record("a", 3, "{\"api_id\":\"a\"}");
     f->records[1] = record("b", 7, "{\"v\":2}");
@@ -147,8 +149,8 @@ static void copy_comes_back(void **state)
     assert_int_equal(c->n_records, 2);
     assert_true(dm_policy_record_same(c->records[1], f->records[1]));
     dm_buf_init(&room, CAP);
-    assert_true(dm_view_eq(dm_policy_record_payload(c->records[0], &room),
-                           DM_LIT("{\"api_id\":\"a\"}")));
+    assert_true(
+        dm_view_eq(dm_policy_record_payload(c->records[0], &room), DM_LIT("{\"api_id\":\"a\"}")));
     assert_true(dm_view_eq(c->revocations, DM_LIT("mirror")));
     dm_buf_done(&room);
     dm_policy_copy_free(c);

@@ -64,12 +64,20 @@ static void value_comes_back_as_it_was_built(void **state)
         struct dm_policy_value v;
         const char *key;
     } all[] = {
-        {{.form = DM_POLICY_OBJECT, .deleted = true, .generation = 9, .version = 9,
-          .kind = {"user", 4}, .id = {"a:b", 3}}, "doorman:policy:obj:user:a:b"},
+        {{.form = DM_POLICY_OBJECT,
+          .deleted = true,
+          .generation = 9,
+          .version = 9,
+          .kind = {"user", 4},
+          .id = {"a:b", 3}},
+         "doorman:policy:obj:user:a:b"},
         {{.form = DM_POLICY_DELTA, .forget = true, .generation = 12, .version = 12},
          "doorman:policy:delta:12"},
-        {{.form = DM_POLICY_MANIFEST, .generation = 18446744073709551615u, .version = 1,
-          .payload = {"m", 1}}, "doorman:policy:snap:18446744073709551615"},
+        {{.form = DM_POLICY_MANIFEST,
+          .generation = 18446744073709551615u,
+          .version = 1,
+          .payload = {"m", 1}},
+         "doorman:policy:snap:18446744073709551615"},
         {{.form = DM_POLICY_CURRENT, .generation = 300, .version = 256}, "doorman:policy:current"},
     };
     for (size_t i = 0; i < DM_COUNT_OF(all); i++) {
@@ -104,9 +112,9 @@ static void every_changed_byte_is_noticed(void **state)
                                  DM_POLICY_GOOD);
         }
         memcpy(copy, v.ptr, v.len);
-        assert_int_not_equal(dm_policy_open(dm_view_make(copy, at), DM_POLICY_OBJECT, api_key,
-                                            k->verifier, &got),
-                             DM_POLICY_GOOD);
+        assert_int_not_equal(
+            dm_policy_open(dm_view_make(copy, at), DM_POLICY_OBJECT, api_key, k->verifier, &got),
+            DM_POLICY_GOOD);
     }
     dm_mem_free(copy);
     dm_buf_done(&b);
@@ -126,8 +134,7 @@ static void another_key_name_form_or_signer_is_refused(void **state)
         enum dm_policy_verdict verdict;
     } cases[] = {
         {dm_buf_view(&mine), api_key, DM_POLICY_OBJECT, DM_POLICY_GOOD},
-        {dm_buf_view(&mine), DM_LIT("doorman:policy:obj:api:a2"), DM_POLICY_OBJECT,
-         DM_POLICY_NAME},
+        {dm_buf_view(&mine), DM_LIT("doorman:policy:obj:api:a2"), DM_POLICY_OBJECT, DM_POLICY_NAME},
         {dm_buf_view(&mine), DM_LIT("doorman:policy:delta:7"), DM_POLICY_DELTA, DM_POLICY_NAME},
         {dm_buf_view(&theirs), api_key, DM_POLICY_OBJECT, DM_POLICY_SIGNATURE},
         {dm_buf_view(&unsigned_one), api_key, DM_POLICY_OBJECT, DM_POLICY_SIGNATURE},
@@ -135,13 +142,13 @@ static void another_key_name_form_or_signer_is_refused(void **state)
         {DM_VIEW_NONE, api_key, DM_POLICY_OBJECT, DM_POLICY_MALFORMED},
     };
     for (size_t i = 0; i < DM_COUNT_OF(cases); i++)
-        assert_int_equal(dm_policy_open(cases[i].bytes, cases[i].form, cases[i].key, k->verifier,
-                                        &got),
-                         cases[i].verdict);
+        assert_int_equal(
+            dm_policy_open(cases[i].bytes, cases[i].form, cases[i].key, k->verifier, &got),
+            cases[i].verdict);
     /* Without keys nothing is signed, and what is signed is taken too. */
-    assert_int_equal(dm_policy_open(dm_buf_view(&unsigned_one), DM_POLICY_OBJECT, api_key, NULL,
-                                    &got),
-                     DM_POLICY_GOOD);
+    assert_int_equal(
+        dm_policy_open(dm_buf_view(&unsigned_one), DM_POLICY_OBJECT, api_key, NULL, &got),
+        DM_POLICY_GOOD);
     assert_int_equal(dm_policy_open(dm_buf_view(&theirs), DM_POLICY_OBJECT, api_key, NULL, &got),
                      DM_POLICY_GOOD);
     dm_buf_done(&mine);
@@ -153,11 +160,19 @@ static void what_makes_no_sense_is_malformed_even_when_signed(void **state)
 {
     struct keys *k = *state;
     static const struct dm_policy_value odd[] = {
-        {.form = DM_POLICY_OBJECT, .generation = 2, .version = 1, .kind = {"api", 3},
+        {.form = DM_POLICY_OBJECT,
+         .generation = 2,
+         .version = 1,
+         .kind = {"api", 3},
          .id = {"a", 1}},
         {.form = DM_POLICY_OBJECT, .generation = 1, .version = 1, .id = {"a", 1}},
-        {.form = DM_POLICY_OBJECT, .deleted = true, .generation = 1, .version = 1,
-         .kind = {"api", 3}, .id = {"a", 1}, .payload = {"{}", 2}},
+        {.form = DM_POLICY_OBJECT,
+         .deleted = true,
+         .generation = 1,
+         .version = 1,
+         .kind = {"api", 3},
+         .id = {"a", 1},
+         .payload = {"{}", 2}},
         {.form = DM_POLICY_DELTA, .generation = 0, .version = 0},
         {.form = DM_POLICY_CURRENT, .generation = 1, .version = 2},
         {.form = DM_POLICY_CURRENT, .forget = true, .generation = 1, .version = 1},
@@ -175,7 +190,9 @@ static void what_makes_no_sense_is_malformed_even_when_signed(void **state)
 static void list_comes_back_packed_and_not(void **state)
 {
     struct dm_policy_entry e = {.kind = DM_LIT("endpoint"), .id = DM_LIT("e1"), .version = 5},
-                           gone = {.kind = DM_LIT("user"), .id = DM_LIT("\xff:x"), .version = 6,
+                           gone = {.kind = DM_LIT("user"),
+                                   .id = DM_LIT("\xff:x"),
+                                   .version = 6,
                                    .deleted = true},
                            got;
     struct dm_buf list, packed, back;
