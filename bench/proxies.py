@@ -62,10 +62,10 @@ def _claims():
     return {"sub": "bench", "jti": str(uuid.uuid4()), "exp": int(time.time()) + 86400}
 
 
-def peer_token(algorithm, private_key=None):
+def peer_token(algorithm, private_key=None, head=None, claims=None):
     """A token as the peers' configurations expect it: HS256 with the known secret, or RS256."""
-    head = _base64url(json.dumps({"alg": algorithm, "typ": "JWT"}).encode())
-    text = head + b"." + _base64url(json.dumps(_claims()).encode())
+    head = _base64url(json.dumps({"alg": algorithm, "typ": "JWT", **(head or {})}).encode())
+    text = head + b"." + _base64url(json.dumps({**_claims(), **(claims or {})}).encode())
     if algorithm == "HS256":
         signature = hmac.new(SECRET.encode(), text, hashlib.sha256).digest()
     else:
