@@ -13,6 +13,8 @@
 #include "store/live_keys.h"
 #include "store/live_outage.h"
 #include "store/redis/live_redis.h"
+#include "store/redis/live_redis_call.h"
+#include "store/redis/live_redis_revocation.h"
 
 struct dm_resolver;
 struct live_policy;       /* of the hub: what all its handles share (live_redis_policy.c) */
@@ -20,12 +22,10 @@ struct live_policy_side;  /* of one handle (live_redis_policy.c) */
 struct live_admissions;   /* of one handle (live_redis_admit.c) */
 struct live_bandwidth;    /* of one handle (live_redis_bandwidth.c) */
 struct live_credits;      /* of one handle (live_redis_credits.c) */
-struct live_publisher;    /* of the admin (live_redis_publish.c) */
 struct dm_ed25519_verifier;
 
-enum { LIVE_NUMBER_MAX = 24 };
 struct live_number { /* decimal text, for arguments of scripts */
-    char bytes[LIVE_NUMBER_MAX];
+    char bytes[24];
     uint8_t at;
 };
 dm_view live_number(struct live_number *n, int64_t value);
@@ -81,8 +81,8 @@ struct live_redis_handle {
     struct live_bandwidth *bandwidth;
     struct live_credits *credits;
     struct live_policy_side *policy;
-    /* Cluster only: the wall clock of the node that answered last, less this loop's monotonic one. 0:
-     * none has. A guess: the scripts hold it against the time of the node they run on. */
+    /* Cluster only: the wall clock of the node that answered last, less this loop's monotonic one.
+     * A guess (0: none yet): the scripts hold it against the time of the node they run on. */
     dm_time skew;
     dm_time told_odd; /* monotonic: when a reply nobody expects was last logged */
 };
@@ -151,72 +151,3 @@ void live_policy_side_free(struct live_policy_side *s);
 void live_redis_ask_objects(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n,
                             dm_time deadline, struct dm_live_wait *w, dm_objects_fn fn);
 void live_redis_subscribe(struct dm_live *l, struct dm_live_subscriber *s);
-
-/* --- revocations as others read them (live_redis_revocation.c) ---
- * Written by revoke in this order: the key of live_keys.h, the mirror's member, the announcement.
- * Both mirrors are sorted sets; the score is the end of the entry's life in Unix milliseconds, or
- * +inf; members past their score say nothing and are trimmed by every revoke. */
-#define LIVE_REVOKED_JTI "doorman:revoked:jti" /* members <user>:<jti> */
-#define LIVE_REVOKED_ALL "doorman:revoked:all" /* members <user> */
-#define LIVE_REVOCATIONS "doorman:revocations" /* channel */
-enum { LIVE_REVOCATION_MAX = DM_LIVE_SUBJECT_MAX + DM_LIVE_JTI_MAX + 64 };
-struct live_revocation {
-    bool revoked; /* false: the user was let in again (jti empty) */
-    dm_view user, jti; /* jti empty: all of the user's tokens */
-    int64_t expires_ms; /* Unix; 0: never */
-};
-struct live_revocation_text {
-    size_t len;
-    char bytes[LIVE_REVOCATION_MAX];
-};
-void live_revocation_build(struct live_revocation_text *n, const struct live_revocation *r);
-bool live_revocation_parse(dm_view payload, struct live_revocation *ret); /* views into payload */
-
-/* --- the admin's side --- */
-
-struct live_redis_scripts { /* of the admin's calls */
-    struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get;
-};
-
-struct live_redis_admin {
-    struct dm_live_admin base;
-    struct dm_live_redis_config config;
-    dm_time timeout;
-    struct dm_loop *loop; /* of the admin's own thread */
-    pthread_t thread;
-    struct dm_mailbox *box;
-    struct dm_resolver *resolver;
-    struct dm_redis *redis;
-    struct live_publisher *publisher;
-    struct live_redis_scripts scripts;
-    struct dm_metric *odd_replies;
-};
-static inline struct live_redis_admin *live_redis_admin_of(struct dm_live_admin *a)
-{
-    return DM_CONTAINER_OF(a, struct live_redis_admin, base);
-}
-
-/* One blocking call: `start` runs on the admin's loop while the caller waits, sends what it needs
- * with the deadline given and ends with live_redis_call_end, exactly once. Embedded in a struct on
- * the caller's stack. */
-struct live_redis_call {
-    struct dm_call call;
-    struct live_redis_admin *admin;
-    void (*start)(struct live_redis_call *c);
-    dm_time deadline; /* set before start */
-    enum dm_code code;
-};
-/* Caller's thread. DM_UNAVAILABLE (with ERR_STORE_LIVE_AWAY) also for DM_TIMEOUT and DM_PROTOCOL;
- * `what` for the error's text: "could not <what>: ...". */
-enum dm_code live_redis_call(struct dm_live_admin *a, struct live_redis_call *c,
-                             void (*start)(struct live_redis_call *c), const char *what,
-                             struct dm_error *err) DM_MUST_USE;
-void live_redis_call_end(struct live_redis_call *c, enum dm_code code); /* loop's thread */
-
-/* live_redis_publish.c. The publisher is made before the admin's thread runs and freed after. */
-enum dm_code live_publisher_new(struct live_redis_admin *a, struct live_publisher **ret,
-                                struct dm_error *err) DM_MUST_USE; /* DM_INVALID: a bad key */
-void live_publisher_free(struct live_publisher *p);
-enum dm_code live_redis_publish(struct dm_live_admin *a, const struct dm_live_change *changes,
-                                size_t n, uint64_t *ret_generation,
-                                struct dm_error *err) DM_MUST_USE;
