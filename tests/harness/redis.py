@@ -185,6 +185,7 @@ class Cluster:
 
     def __init__(self, folder, *options):
         self.buses = [free_port() for _ in range(3)]
+        self.extra = []
         self.nodes = [RedisServer(pathlib.Path(folder) / f"node{i}", ("cluster-enabled", "yes"),
                                   ("cluster-port", self.buses[i]),
                                   ("cluster-node-timeout", "1000"),
@@ -214,6 +215,23 @@ class Cluster:
         return "cluster_state:ok" in info and "cluster_slots_ok:16384" in info \
             and len(node.command("CLUSTER", "SLOTS")) == 3
 
+    def add_replica(self, master):
+        """One more server that follows the master and takes its place when it is gone."""
+        bus = free_port()
+        node = RedisServer(self.nodes[0].folder.parent / "replica", ("cluster-enabled", "yes"),
+                           ("cluster-port", bus), ("cluster-node-timeout", "1000"),
+                           ("cluster-require-full-coverage", "no")).start()
+        self.extra.append(node)
+        node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self.buses[0])
+        name = self.id(master)
+        wait_until(lambda: name in node.command("CLUSTER", "NODES"), START_DEADLINE,
+                   "the replica knows its master")
+        node.command("CLUSTER", "REPLICATE", name)
+        others = [n for n in self.nodes if n is not master]
+        wait_until(lambda: "master_link_status:up" in node.command("INFO", "replication")
+                   and all(self.id(node) in n.command("CLUSTER", "NODES") for n in others),
+                   START_DEADLINE, "the replica follows")
+
     def id(self, node):
         return node.command("CLUSTER", "MYID")
 
@@ -233,5 +251,5 @@ class Cluster:
             node.command("CLUSTER", "SETSLOT", slot, "NODE", self.id(target))
 
     def stop(self):
-        for node in self.nodes:
+        for node in self.nodes + self.extra:
             node.kill()

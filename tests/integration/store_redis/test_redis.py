@@ -323,6 +323,7 @@ def test_cluster(tmp_path, name):
         run_served("store_redis", "redis_cluster_test",
                    {"REDIS_HOST": cluster.hosts, "REDIS_MODE": "cluster"}, test=name, deeds={
                        "move": move, "disown": disown, "kill": lost.kill, "start": lost.start,
+                       "follow": lambda: cluster.add_replica(lost),
                        "begin": lambda: cluster.begin_migration(slot, source, target),
                        "keys": lambda: cluster.move_keys(slot, source, target),
                        "end": lambda: cluster.end_migration(slot, target)})

@@ -121,6 +121,32 @@ static void a_lost_node_costs_its_slots_only(void **state)
     rr_wait(&g, &a);
 }
 
+static bool is_served(void *ctx)
+{
+    struct rr_ask *a = ctx;
+    if (a->answers == 0)
+        return false;
+    if (a->rc == DM_OK)
+        return true;
+    assert_true(a->rc == DM_UNAVAILABLE || a->rc == DM_TIMEOUT);
+    rr_ask(&g, "GET {gone}k", 300 * DM_MS, a);
+    return false;
+}
+
+static void a_replica_takes_over(void **state)
+{
+    (void)state;
+    struct rr_ask a;
+    rr_do(&g, "SET {gone}k v", &a);
+    rr_order(&g, "follow");
+    rr_order(&g, "kill");
+    rr_turn_until(&g, is_cut, &g);
+    rr_ask(&g, "GET {gone}k", 300 * DM_MS, &a);
+    rr_turn_until(&g, is_served, &a);
+    assert_string_equal(a.text, "v");
+    rr_do(&g, "SET {gone}k w", &a);
+}
+
 static bool nobody_owns_it(void *ctx)
 {
     struct rr_ask *a = ctx;
@@ -203,6 +229,7 @@ int main(void)
         FRESH(a_moved_slot_is_followed),
         FRESH(a_slot_on_its_way_is_asked_for_at_both_ends),
         FRESH(a_lost_node_costs_its_slots_only),
+        FRESH(a_replica_takes_over),
         FRESH(a_slot_without_owner_is_unavailable_at_once),
         FRESH(announcements_come_from_every_node),
     };
