@@ -1,0 +1,188 @@
+{{/* Parts of pods that admin, gateway and sidecar share. */}}
+
+{{/* Mounts of a program's container. dict root, role, prefix (of volume names). */}}
+{{- define "doorman.mounts" -}}
+{{- $p := .prefix -}}
+- {name: {{ $p }}config, mountPath: /etc/doorman/config, readOnly: true}
+- {name: {{ $p }}secrets, mountPath: /etc/doorman/secrets, readOnly: true}
+- {name: {{ $p }}data, mountPath: /var/lib/doorman}
+- {name: {{ $p }}scratch, mountPath: /tmp}
+{{- if .root.Values.tls.enabled }}
+- {name: {{ $p }}tls, mountPath: /etc/doorman/tls, readOnly: true}
+{{- end }}
+{{- if and (not (include "doorman.memory" .root)) (not .root.Values.redis.enabled) .root.Values.externalRedis.tls.existingSecret }}
+- {name: {{ $p }}redis-tls, mountPath: /etc/doorman/redis-tls, readOnly: true}
+{{- end }}
+{{- if and (eq .role "admin") (not (include "doorman.memory" .root)) (not .root.Values.mongodb.enabled) .root.Values.externalMongodb.tls.existingSecret }}
+- {name: {{ $p }}mongodb-tls, mountPath: /etc/doorman/mongodb-tls, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* The volumes behind them, but for data. dict root, role, prefix, mode (of the secrets' files). */}}
+{{- define "doorman.volumes" -}}
+{{- $p := .prefix -}}
+- name: {{ $p }}config
+  configMap:
+    name: {{ include "doorman.configMap" .root }}
+- name: {{ $p }}secrets
+  projected:
+    defaultMode: {{ .mode }}
+    sources:
+      {{- include "doorman.secretSources" . | nindent 6 }}
+- name: {{ $p }}scratch
+  emptyDir: {}
+{{- if .root.Values.tls.enabled }}
+- name: {{ $p }}tls
+  secret:
+    secretName: {{ if .root.Values.tls.certManager.enabled }}{{ include "doorman.fullname" .root }}-tls{{ else }}{{ .root.Values.tls.existingSecret }}{{ end }}
+    defaultMode: {{ .mode }}
+{{- end }}
+{{- if and (not (include "doorman.memory" .root)) (not .root.Values.redis.enabled) .root.Values.externalRedis.tls.existingSecret }}
+- name: {{ $p }}redis-tls
+  secret:
+    secretName: {{ .root.Values.externalRedis.tls.existingSecret }}
+    defaultMode: {{ .mode }}
+{{- end }}
+{{- if and (eq .role "admin") (not (include "doorman.memory" .root)) (not .root.Values.mongodb.enabled) .root.Values.externalMongodb.tls.existingSecret }}
+- name: {{ $p }}mongodb-tls
+  secret:
+    secretName: {{ .root.Values.externalMongodb.tls.existingSecret }}
+    defaultMode: {{ .mode }}
+{{- end }}
+{{- end -}}
+
+{{/* dict values (startupProbe, livenessProbe, readinessProbe), startup (path). */}}
+{{- define "doorman.probes" -}}
+{{- range $kind, $path := dict "startupProbe" (default "liveness" .startup) "livenessProbe" "liveness" "readinessProbe" "readiness" }}
+{{- with index $.values $kind }}
+{{ $kind }}:
+  {{- toYaml (merge (dict "httpGet" (dict "path" (printf "/platform/monitor/%s" $path) "port" "metrics")) .) | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Endpoints drop the pod while it waits. dict root, seconds, program (for clusters without sleep). */}}
+{{- define "doorman.preStop" -}}
+preStop:
+  {{- if semverCompare ">=1.30-0" .root.Capabilities.KubeVersion.Version }}
+  sleep:
+    seconds: {{ .seconds }}
+  {{- else }}
+  exec:
+    command: [/usr/bin/{{ .program }}, drain, --wait, {{ .seconds | quote }}]
+  {{- end }}
+{{- end -}}
+
+{{/* Environment of a program's container. dict root, role, port, threads, env. */}}
+{{- define "doorman.env" -}}
+- name: PORT
+  value: {{ .port | quote }}
+- name: THREADS
+  value: {{ .threads | quote }}
+{{- include "doorman.secretEnv" . }}
+{{- if and (eq .role "gateway") .root.Values.gateway.forwardPlatform .root.Values.admin.enabled }}
+- name: ADMIN_UPSTREAM_URL
+  value: {{ include "doorman.adminUrl" .root }}
+{{- end }}
+{{- with .env }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The container of a program. dict root, role, name, program, values, image, repository, port, threads. */}}
+{{- define "doorman.container" -}}
+- name: {{ .name }}
+  image: {{ include "doorman.image" (dict "root" .root "image" .image "repository" .repository) }}
+  imagePullPolicy: {{ .image.pullPolicy }}
+  {{- with .values.command }}
+  command: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.args }}
+  args: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- toYaml .values.containerSecurityContext | nindent 4 }}
+  ports:
+    - {name: http, containerPort: {{ .port }}, protocol: TCP}
+    - {name: metrics, containerPort: {{ .root.Values.metrics.port }}, protocol: TCP}
+  envFrom:
+    - configMapRef:
+        name: {{ include "doorman.fullname" .root }}-static
+    {{- if eq .role "admin" }}
+    - configMapRef:
+        name: {{ include "doorman.fullname" .root }}-static-admin
+    {{- end }}
+    {{- with .values.envFrom }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  env:
+    {{- include "doorman.env" (merge (dict "env" .values.env) .) | nindent 4 }}
+  {{- include "doorman.probes" (dict "values" .values) | nindent 2 }}
+  lifecycle:
+    {{- if .values.lifecycle }}
+    {{- toYaml .values.lifecycle | nindent 4 }}
+    {{- else }}
+    {{- include "doorman.preStop" (dict "root" .root "seconds" .values.preStopSeconds "program" .program) | nindent 4 }}
+    {{- end }}
+  resources:
+    {{- toYaml .values.resources | nindent 4 }}
+  volumeMounts:
+    {{- include "doorman.mounts" (merge (dict "prefix" "") .) | nindent 4 }}
+    {{- with .values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
+{{/* Everything of a pod template. dict as above, and component. */}}
+{{- define "doorman.podTemplate" -}}
+metadata:
+  labels:
+    {{- include "doorman.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+    {{- with .values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    {{- /* Hot keys are not part of any checksum: an edit reloads, it does not roll. Secrets are read from files. */}}
+    checksum/static: {{ printf "%s\n%s" (include "doorman.static.common" .root) (eq .role "admin" | ternary (include "doorman.static.admin" .root) "") | sha256sum }}
+    {{- with .values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "doorman.serviceAccount" .root }}
+  automountServiceAccountToken: {{ .root.Values.serviceAccount.automount }}
+  enableServiceLinks: false
+  {{- with .root.Values.global.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- toYaml .values.podSecurityContext | nindent 4 }}
+  terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
+  {{- with .values.initContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    {{- include "doorman.container" . | nindent 4 }}
+    {{- with .values.sidecars }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" }}
+  {{- with index $.values $key }}
+  {{ $key }}: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+  volumes:
+    {{- include "doorman.volumes" (merge (dict "prefix" "" "mode" 0440) .) | nindent 4 }}
+    - name: data
+      {{- if and (include "doorman.memory" .root) .root.Values.persistence.enabled }}
+      persistentVolumeClaim:
+        claimName: {{ default (printf "%s-data" (include "doorman.fullname" .root)) .root.Values.persistence.existingClaim }}
+      {{- else }}
+      emptyDir: {}
+      {{- end }}
+    {{- with .values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}

@@ -1,0 +1,100 @@
+{{/* For charts that put the gateway beside their application. With this chart as dependency `doorman`,
+     the context is .Subcharts.doorman:
+
+       initContainers:   # native: {{ if include "doorman.sidecar.native" .Subcharts.doorman }}
+         {{ include "doorman.sidecar.container" .Subcharts.doorman | nindent 8 }}
+       volumes:
+         {{ include "doorman.sidecar.volumes" .Subcharts.doorman | nindent 8 }}
+
+     helm README, "Sidecar", has the whole of it; examples/orders is a complete chart. */}}
+
+{{/* "true" where an init container may go on running beside the others (Kubernetes 1.29). */}}
+{{- define "doorman.sidecar.native" -}}
+{{- if kindIs "bool" .Values.sidecar.nativeSidecar -}}
+{{- if .Values.sidecar.nativeSidecar }}true{{ end -}}
+{{- else if semverCompare ">=1.29-0" .Capabilities.KubeVersion.Version -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* A list item: of initContainers where native, else of containers. */}}
+{{- define "doorman.sidecar.container" -}}
+{{- $s := .Values.sidecar -}}
+{{- $g := .Values.gateway -}}
+{{- $image := dict -}}
+{{- range $key := list "registry" "repository" "tag" "digest" "pullPolicy" -}}
+{{- $_ := set $image $key (default (index $g.image $key) (index $s.image $key)) -}}
+{{- end -}}
+{{- $native := include "doorman.sidecar.native" . -}}
+- name: doorman-gateway
+  image: {{ include "doorman.image" (dict "root" . "image" $image "repository" "doorman-gateway") }}
+  imagePullPolicy: {{ $image.pullPolicy }}
+  {{- if $native }}
+  restartPolicy: Always
+  {{- end }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    seccompProfile:
+      type: RuntimeDefault
+    {{- toYaml $g.containerSecurityContext | nindent 4 }}
+  ports:
+    - {name: doorman, containerPort: {{ $s.port }}, protocol: TCP}
+    - {name: metrics, containerPort: {{ .Values.metrics.port }}, protocol: TCP}
+  envFrom:
+    - configMapRef:
+        name: {{ include "doorman.fullname" . }}-static
+  env:
+    {{- include "doorman.env" (dict "root" . "role" "gateway" "port" $s.port "threads" $s.threads "env" $s.env) | nindent 4 }}
+    {{- if $native }}
+    - name: SHUTDOWN_DELAY_SECONDS
+      value: {{ max 0 (sub (int $s.appPreStopSeconds) 2) | quote }}
+    {{- end }}
+  {{- include "doorman.probes" (dict "values" $g "startup" ($s.waitForReady | ternary "readiness" "liveness")) | nindent 2 }}
+  lifecycle:
+    {{- if $native }}
+    {{- /* It is told to stop only after the application has ended; clients on kept connections must leave before. */}}
+    preStop:
+      exec:
+        command: [/usr/bin/doorman-gateway, drain]
+    {{- else }}
+    {{- include "doorman.preStop" (dict "root" . "seconds" $s.appPreStopSeconds "program" "doorman-gateway") | nindent 4 }}
+    {{- end }}
+  resources:
+    {{- toYaml $s.resources | nindent 4 }}
+  volumeMounts:
+    {{- include "doorman.mounts" (dict "root" . "role" "gateway" "prefix" "doorman-") | nindent 4 }}
+{{- end -}}
+
+{{/* List items of volumes. Files of secrets are readable for the sidecar's user whatever the pod's fsGroup is;
+     no other container mounts them. */}}
+{{- define "doorman.sidecar.volumes" -}}
+{{- include "doorman.volumes" (dict "root" . "role" "gateway" "prefix" "doorman-" "mode" 0444) }}
+- name: doorman-data
+  emptyDir: {}
+{{- end -}}
+
+{{/* Of the application's container: it stays until endpoints have dropped the pod, and so does the sidecar, which
+     ends after it. */}}
+{{- define "doorman.sidecar.appLifecycle" -}}
+preStop:
+  {{- if semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version }}
+  sleep:
+    seconds: {{ .Values.sidecar.appPreStopSeconds }}
+  {{- else }}
+  exec:
+    command: [sleep, {{ .Values.sidecar.appPreStopSeconds | quote }}]
+  {{- end }}
+{{- end -}}
+
+{{/* Labels of the pod: by them PodMonitor and NetworkPolicy find sidecars. */}}
+{{- define "doorman.sidecar.podLabels" -}}
+doorman.io/injected: "true"
+doorman.io/release: {{ .Release.Name }}
+{{- end -}}
+
+{{/* Annotations of the pod: restart-only settings roll it. */}}
+{{- define "doorman.sidecar.podAnnotations" -}}
+checksum/doorman-static: {{ include "doorman.static.common" . | sha256sum }}
+{{- end -}}
