@@ -11,8 +11,7 @@ enum {
     KEEP = 256, /* idle records a handle keeps; more were a burst */
     ANSWER_HEAD = 4
 };
-static const int64_t CAP_MAX = (int64_t)1
-                               << 53; /* above every value a script takes for a counter */
+static const int64_t CAP_MAX = LIVE_VALUE_MAX + 1; /* refuses nothing */
 
 struct live_admissions {
     struct live_redis_handle *handle;
@@ -25,6 +24,14 @@ struct live_admissions {
 static int64_t within(int64_t value)
 {
     return value < 0 ? 0 : value > CAP_MAX ? CAP_MAX : value;
+}
+
+dm_time live_wall_of(int64_t seconds, int64_t microseconds)
+{
+    if (seconds <= 0 || seconds > INT64_MAX / DM_SEC - 1 || microseconds < 0 ||
+        microseconds >= DM_SEC / DM_US)
+        return 0;
+    return seconds * DM_SEC + microseconds * DM_US;
 }
 
 int64_t live_counter_cap(const struct dm_counter_ask *c, int64_t unsent)
@@ -136,7 +143,8 @@ static bool read_counters(struct live_admission *r, const struct dm_redis_reply 
     int64_t seconds = r->answer.now_wall / DM_SEC;
     for (size_t i = 0; i < n; i++) {
         const struct dm_redis_reply *value = dm_redis_at(reply, ANSWER_HEAD + i);
-        if (dm_redis_type(value) != DM_REDIS_INT || dm_redis_int(value) < 0)
+        if (dm_redis_type(value) != DM_REDIS_INT || dm_redis_int(value) < 0 ||
+            dm_redis_int(value) > LIVE_VALUE_MAX)
             return false;
         r->answer.count[i] = dm_redis_int(value) + r->unsent[i];
         r->answer.reset_wall[i] = live_window_end(seconds, r->counters[i].window_seconds);
@@ -149,19 +157,19 @@ static bool read_answer(struct live_admission *r, const struct dm_redis_reply *r
 {
     int64_t verdict = dm_redis_int(dm_redis_at(reply, 0)),
             place = dm_redis_int(dm_redis_at(reply, 1));
-    int64_t seconds = dm_redis_int(dm_redis_at(reply, 2));
+    dm_time wall =
+        live_wall_of(dm_redis_int(dm_redis_at(reply, 2)), dm_redis_int(dm_redis_at(reply, 3)));
     size_t n = verdict == DM_ADMIT_YES ? r->n : verdict == DM_ADMIT_OVER ? (size_t)place + 1 : 0;
     for (size_t i = 0; i < ANSWER_HEAD; i++) {
         if (dm_redis_type(dm_redis_at(reply, i)) != DM_REDIS_INT)
             return false;
     }
-    if (verdict < DM_ADMIT_YES || verdict > DM_ADMIT_OVER || seconds <= 0 ||
-        seconds > INT64_MAX / DM_SEC - 1 || place < 0 || n > r->n ||
+    if (verdict < DM_ADMIT_YES || verdict > DM_ADMIT_OVER || wall == 0 || place < 0 || n > r->n ||
         dm_redis_len(reply) != ANSWER_HEAD + n)
         return false;
     r->answer.verdict = (enum dm_admit_verdict)verdict;
     r->answer.refused_by = (size_t)place;
-    r->answer.now_wall = seconds * DM_SEC + dm_redis_int(dm_redis_at(reply, 3)) * DM_US;
+    r->answer.now_wall = wall;
     return read_counters(r, reply, n);
 }
 

@@ -31,6 +31,10 @@ static inline dm_view live_counter_kind(const struct dm_counter_ask *c) /* of ad
 /* The name in the window of that index. */
 void live_counter_key(struct dm_live_key *k, dm_view subject, const struct dm_counter_ask *c,
                       int64_t index);
+/* What TIME says, as a script passes it on; 0: it cannot be. */
+dm_time live_wall_of(int64_t seconds, int64_t microseconds);
+/* Values of counters that a script tells: no other can be one. */
+#define LIVE_VALUE_MAX (((int64_t)1 << 53) - 1)
 /* Unix seconds at which the window of that moment ends. */
 static inline int64_t live_window_end(int64_t seconds, int64_t window)
 {

@@ -186,12 +186,12 @@ static void on_added_slot(struct dm_redis_ask *q, enum dm_code rc,
 {
     struct batch *k = DM_CONTAINER_OF(q, struct batch, ask);
     struct live_redis_handle *h = k->of->handle;
-    int64_t says = dm_redis_int(dm_redis_at(reply, 0)),
-            seconds = dm_redis_int(dm_redis_at(reply, 1));
-    bool fits =
-        rc == DM_OK && dm_redis_len(reply) == 3 && seconds > 0 && seconds < INT64_MAX / DM_SEC - 1;
+    int64_t says = dm_redis_int(dm_redis_at(reply, 0));
+    dm_time wall =
+        live_wall_of(dm_redis_int(dm_redis_at(reply, 1)), dm_redis_int(dm_redis_at(reply, 2)));
+    bool fits = rc == DM_OK && dm_redis_len(reply) == 3 && wall != 0;
     if (fits)
-        live_redis_learn_wall(h, seconds * DM_SEC + dm_redis_int(dm_redis_at(reply, 2)) * DM_US);
+        live_redis_learn_wall(h, wall);
     if (rc == DM_PROTOCOL || (rc == DM_OK && !fits) || (fits && says == 1))
         live_redis_odd(h, "bandwidth", reply);
     end_batch(k, rc != DM_UNAVAILABLE && !(fits && says == SAYS_MOVED));

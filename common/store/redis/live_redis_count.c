@@ -119,10 +119,13 @@ enum dm_code live_redis_bandwidth_used(struct dm_live_admin *a, dm_view subject,
 
 #define SCAN_MATCH "[ribt]*:*" /* what the names below have in common; they are told apart here */
 enum { CURSOR_MAX = 24 };
+static const dm_time CLEAR_WITHIN =
+    60 * DM_SEC; /* a million keys take two; no scan goes on for ever */
 
 struct clear_call {
     struct live_redis_call call;
     struct dm_redis_ask ask;
+    dm_time until;
     size_t node;
     char cursor[CURSOR_MAX];
     size_t cursor_len;
@@ -216,6 +219,10 @@ static void on_page(struct dm_redis_ask *q, enum dm_code rc, const struct dm_red
 static void ask_page(struct clear_call *k)
 {
     struct live_redis_admin *a = k->call.admin;
+    if (dm_loop_now(a->loop) > k->until) {
+        end_clear(k, DM_TIMEOUT, NULL);
+        return;
+    }
     const dm_view argv[] = {DM_LIT("SCAN"),  dm_view_make(k->cursor, k->cursor_len),
                             DM_LIT("MATCH"), DM_LIT(SCAN_MATCH),
                             DM_LIT("COUNT"), DM_LIT("1000")};
@@ -228,6 +235,7 @@ static void start_clear(struct live_redis_call *c)
     struct clear_call *k = DM_CONTAINER_OF(c, struct clear_call, call);
     k->cursor[0] = '0';
     k->cursor_len = 1;
+    k->until = dm_loop_now(c->admin->loop) + CLEAR_WITHIN;
     if (dm_redis_nodes(c->admin->redis) == 0)
         live_redis_call_end(c, DM_UNAVAILABLE);
     else

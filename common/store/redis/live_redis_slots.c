@@ -149,11 +149,12 @@ static void on_counter(struct dm_redis_ask *q, enum dm_code rc, const struct dm_
     struct part *p = DM_CONTAINER_OF(q, struct part, ask);
     struct live_admission *r = p->of;
     const struct dm_counter_ask *c = &r->counters[p->place];
-    int64_t says = dm_redis_int(dm_redis_at(reply, 0)),
-            seconds = dm_redis_int(dm_redis_at(reply, 1));
+    int64_t says = dm_redis_int(dm_redis_at(reply, 0));
+    dm_time wall =
+        live_wall_of(dm_redis_int(dm_redis_at(reply, 1)), dm_redis_int(dm_redis_at(reply, 2)));
     int64_t value = dm_redis_int(dm_redis_at(reply, 3));
-    bool fits = rc == DM_OK && dm_redis_len(reply) == ANSWER_LEN && seconds > 0 && value >= 0 &&
-                seconds < INT64_MAX / DM_SEC - 1;
+    bool fits = rc == DM_OK && dm_redis_len(reply) == ANSWER_LEN && wall != 0 && value >= 0 &&
+                value <= LIVE_VALUE_MAX;
     live_breaker_report(&r->handle->breaker, rc);
     for (size_t i = 0; fits && i < ANSWER_LEN; i++)
         fits = dm_redis_type(dm_redis_at(reply, i)) == DM_REDIS_INT;
@@ -161,16 +162,16 @@ static void on_counter(struct dm_redis_ask *q, enum dm_code rc, const struct dm_
         fail_part(p, rc, reply);
         return;
     }
-    r->answer.now_wall = seconds * DM_SEC + dm_redis_int(dm_redis_at(reply, 2)) * DM_US;
-    live_redis_learn_wall(r->handle, r->answer.now_wall);
+    r->answer.now_wall = wall;
+    live_redis_learn_wall(r->handle, wall);
     if (says == SAYS_MOVED && !p->again) {
         p->again = true;
-        p->index = seconds / c->window_seconds;
+        p->index = wall / DM_SEC / c->window_seconds;
         ask_counter(p);
         return;
     }
     r->answer.count[p->place] = value + r->unsent[p->place];
-    r->answer.reset_wall[p->place] = live_window_end(seconds, c->window_seconds);
+    r->answer.reset_wall[p->place] = live_window_end(wall / DM_SEC, c->window_seconds);
     /* Moved again: two nodes stand on either side of a window's edge. */
     end_part(p, says == SAYS_YES ? PART_YES : says == SAYS_OVER ? PART_REFUSES : PART_UNKNOWN);
 }

@@ -181,6 +181,30 @@ static void every_counter_has_an_end(void **state)
     assert_memory_equal(served_command(served_node(), "KEYS [^d]*"), "*4\r\n", 4);
 }
 
+static void all_counters_are_cleared_page_by_page(void **state)
+{
+    struct stage *s = *state;
+    enum { USERS = 5000 };
+    struct asked *all = dm_mem_array(USERS, sizeof *all);
+    for (int i = 0; i < USERS; i++) {
+        char user[16];
+        (void)snprintf(user, sizeof user, "user%d", i);
+        ask(s, &all[i], user, i % 2 == 0 ? &rate : &throttle, 1);
+    }
+    for (int i = 0; i < USERS; i++)
+        wait_for(s, &all[i].came);
+    dm_mem_free(all);
+    (void)served_command(served_node(), "SET bandwidth_usage:ann:1:1 1");
+    (void)served_command(served_node(), "SET rate_limiter:mine 1");
+    (void)served_command(served_node(), "SET bucket:per_user:ann:60 1");
+    assert_memory_equal(served_command(served_node(), "KEYS [rt]*_limit:user*"), "*5000\r\n", 7);
+    assert_int_equal(dm_live_clear_counters(s->admin, NULL), DM_OK);
+    assert_memory_equal(served_command(served_node(), "KEYS [^d]*"), "*2\r\n", 4);
+    assert_string_equal(
+        served_command(served_node(), "EXISTS bandwidth_usage:ann:1:1 rate_limiter:mine"),
+        ":2\r\n");
+}
+
 /* --- what others may write there --- */
 
 static void what_is_no_counter_is_no_verdict(void **state)
@@ -380,6 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STAGED(windows_are_those_of_redis),
         STAGED(every_counter_has_an_end),
+        STAGED(all_counters_are_cleared_page_by_page),
         STAGED(what_is_no_counter_is_no_verdict),
         STAGED(other_type_under_a_key_is_no_verdict),
         STAGED(odd_credits_are_no_verdict),
