@@ -132,6 +132,7 @@ static bool make_hub(struct gateway *g)
     struct dm_error err;
 
     g->config = (struct dm_live_redis_config){.snapshot_file = s->snapshot_file,
+                                              .snapshot_max_age = s->snapshot_max_age * DM_SEC,
                                               .metrics = g->process.metrics};
     if (!find_verify_key(g, &err))
         return process_fail(&err, "policy keys");

@@ -574,6 +574,98 @@ static void republication_writes_only_what_differs(void **state)
     dm_live_admin_free(second);
 }
 
+/* --- other loops of the process --- */
+
+struct worker { /* on a thread of its own; what it heard is read after its end */
+    pthread_t thread;
+    struct rig *rig;
+    struct dm_live_subscriber subscriber;
+    uint64_t generations[64], until;
+    size_t n, n_objects;
+    bool forgot, ann_found;
+};
+
+static void on_worker_change(struct dm_live_subscriber *s, uint64_t generation,
+                             const struct dm_live_change *c, size_t n)
+{
+    struct worker *w = DM_CONTAINER_OF(s, struct worker, subscriber);
+    (void)c;
+    if (w->n < DM_COUNT_OF(w->generations))
+        w->generations[w->n++] = generation;
+    w->n_objects += n;
+}
+
+static void on_worker_forget(struct dm_live_subscriber *s)
+{
+    DM_CONTAINER_OF(s, struct worker, subscriber)->forgot = true;
+}
+
+static void on_worker_objects(struct dm_live_wait *wait, const struct dm_live_object *o, size_t n)
+{
+    struct asked *a = DM_CONTAINER_OF(wait, struct asked, wait);
+    a->object = o[n - 1];
+    a->done = true;
+}
+
+static void *work(void *arg)
+{
+    static const dm_view names[][2] = {{DM_LIT("user"), DM_LIT("ann")}};
+    struct worker *w = arg;
+    struct asked a = {.done = false};
+    struct dm_loop *loop = dm_loop_new(&dm_clock_system);
+    struct dm_live *live = dm_live_redis_handle(w->rig->hub, loop);
+    w->subscriber =
+        (struct dm_live_subscriber){.on_change = on_worker_change, .on_forget = on_worker_forget};
+    dm_live_subscribe(live, &w->subscriber);
+    dm_live_ask_objects(live, names, 1, dm_clock_mono(&dm_clock_system) + PATIENCE, &a.wait,
+                        on_worker_objects);
+    for (int i = 0; i < TURNS && !(a.done && w->n > 0 && w->generations[w->n - 1] == w->until); i++)
+        (void)dm_loop_turn(loop, TURN_MS * DM_MS);
+    w->ann_found = a.done && a.object.code == DM_OK;
+    dm_live_unsubscribe(&w->subscriber);
+    dm_live_free(live);
+    dm_loop_free(loop);
+    return NULL;
+}
+
+static void every_loop_of_the_process_hears_of_it_in_order(void **state)
+{
+    enum { WORKERS = 3, CHANGES = 30 };
+    struct rig *r = *state;
+    struct worker workers[WORKERS] = {{.n = 0}};
+    const struct dm_live_change all[] = {change("api", "a", "\"0\""), change("user", "ann", "{}")};
+    uint64_t generation = republish(r->admin, 0, all, 2);
+    follow(r);
+    until_generation(r, generation);
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i].rig = r;
+        workers[i].until = generation + CHANGES + 1;
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (uint64_t i = 1; i <= CHANGES; i++) {
+        assert_int_equal(publish(r->admin, "api", "a", "\"1\""), generation + i);
+        (void)dm_loop_turn(r->loop, TURN_MS * DM_MS);
+    }
+    struct dm_error err;
+    uint64_t last = 0;
+    assert_int_equal(dm_live_publish_lock(r->admin, &err), DM_OK);
+    assert_int_equal(dm_live_republish_begin(r->admin, 0, &err), DM_OK);
+    assert_int_equal(dm_live_republish_put(r->admin, all, 2, &err), DM_OK);
+    assert_int_equal(dm_live_republish_end(r->admin, true, &last, &err), DM_OK);
+    dm_live_publish_unlock(r->admin);
+    until_generation(r, last);
+    assert_int_equal(r->forgot, 1);
+    for (int i = 0; i < WORKERS; i++) {
+        struct worker *w = &workers[i];
+        for (int t = 0; t < TURNS && pthread_tryjoin_np(w->thread, NULL) != 0; t++)
+            (void)dm_loop_turn(r->loop, TURN_MS * DM_MS); /* the owner tells, and answers asks */
+        assert_true(w->n > 0 && w->ann_found);
+        assert_int_equal(w->generations[w->n - 1], last);
+        for (size_t g = 1; g < w->n; g++)
+            assert_true(w->generations[g] > w->generations[g - 1]);
+    }
+}
+
 /* --- several admins, crashes --- */
 
 struct racer {
@@ -616,6 +708,26 @@ static void two_admins_share_one_row_of_generations(void **state)
     assert_string_equal(r->a, "\"40\"");
     assert_string_equal(r->b, "\"40\"");
     dm_live_admin_free(racers[1].admin);
+}
+
+static void admin_that_lost_its_lease_publishes_nothing(void **state)
+{
+    struct rig *r = *state;
+    struct dm_live_admin *second = new_admin(r);
+    const struct dm_live_change late = change("api", "a", "\"late\"");
+    uint64_t generation = publish(r->admin, "api", "a", "\"1\"");
+    assert_int_equal(dm_live_publish_lock(r->admin, NULL), DM_OK);
+    del(r, "{doorman:policy:current}:lease"); /* it stood still for too long */
+    assert_int_equal(publish(second, "api", "b", "\"b\""), generation + 1);
+    assert_int_equal(dm_live_publish(r->admin, &late, 1, NULL, NULL), DM_UNAVAILABLE);
+    dm_live_publish_unlock(r->admin);
+    follow(r);
+    until_generation(r, generation + 1);
+    assert_int_equal(publish(r->admin, "api", "a", "\"again\""), generation + 2);
+    until_generation(r, generation + 2);
+    assert_string_equal(r->a, "\"again\"");
+    assert_string_equal(r->b, "\"b\"");
+    dm_live_admin_free(second);
 }
 
 static const struct dm_live_change pair[] = {{DM_LIT("api"), DM_LIT("a"), DM_LIT("\"new\"")},
@@ -745,7 +857,9 @@ int main(void)
         CASE(gap_is_bridged_by_the_manifest),
         CASE(generation_rises_when_the_store_was_emptied),
         CASE(republication_writes_only_what_differs),
+        CASE(every_loop_of_the_process_hears_of_it_in_order),
         CASE(two_admins_share_one_row_of_generations),
+        CASE(admin_that_lost_its_lease_publishes_nothing),
         CASE(crash_after_any_write_is_repaired_by_the_next_start),
         CASE(restarted_sidecar_serves_from_its_copy_while_the_store_is_away),
         CASE(eleven_thousand_objects_come_in_force),
