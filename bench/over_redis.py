@@ -13,7 +13,6 @@ import subprocess
 import proxies
 from comparison import BUSY, FEW, Comparison, demand_free, describe
 from figures import Target, ratios, spread, table
-from load import Void
 from proxies import ROOT, Bench, platform
 
 from harness.mongo import MongoServer  # noqa: E402 (path set by proxies)
@@ -86,14 +85,12 @@ class Gateway(Bench):
         proxies.wait_until(lambda: generation(self.doorman) >= wanted, 20, "the published policy")
 
     def counters(self):
-        """Proof as for doorman; that the checks were Redis', its own count of commands shows."""
-        samples = self.doorman.metrics()
-        away = sum(value for name, value in samples.items()
+        """Proof as for doorman; a limit that was decided without Redis does not count as checked,
+        and no more are than Redis itself counted."""
+        away = sum(value for name, value in self.doorman.metrics().items()
                    if name.startswith("doorman_limit_store_down_total"))
-        if away:
-            raise Void(f"{away:g} limits were decided without Redis")
         answered, tokens, limits = super().counters()
-        return answered, tokens, min(limits, self.commands())
+        return answered, tokens, min(limits - away, self.commands())
 
     def commands(self):
         """Admissions that Redis ran. Its own script is one EVALSHA each."""

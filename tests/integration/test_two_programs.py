@@ -296,3 +296,29 @@ def test_migrate_brings_the_schema_and_can_be_repeated(split, tmp_path):
                           ("migrate",), name="doorman-admin").spawn()
         assert command.wait() == 0
         assert "schema is at version" in command.log()
+
+
+def test_a_sidecar_restarted_while_redis_is_away_serves_its_last_good_policy(start_split, upstream):
+    # The copy holds no revocations yet, so only who chose to go on without them is ready.
+    split = start_split(settings={"REVOCATION_FAIL_MODE": "open"})
+    gateway, copy = split.gateways[0], split.gateways[0].folder / "policy.snapshot"
+    admin = platform.login(split.url)
+    api = platform.make_api(admin, upstream.url, api_public=True)
+    wait_until(copy.exists, DEADLINE, "the copy of the policy")
+    before = copy.stat().st_mtime_ns
+    platform.make_endpoint(admin, api, "/hello")
+    wait_until(lambda: copy.stat().st_mtime_ns > before, DEADLINE, "the copy of the change")
+    path = platform.rest_path(api, "/hello")
+    assert platform.Session(gateway.url).get(path).status_code == 200
+    generation = readyz(gateway)["generation"]
+    gateway.stop()
+    split.redis.stop()
+    try:
+        gateway.start()
+        assert readiness(gateway) == \
+            (200, {"status": "degraded", "mongodb": "not_used", "redis": "disconnected"})
+        assert readyz(gateway)["generation"] == generation
+        assert platform.Session(gateway.url).get(path).status_code == 200
+    finally:
+        split.redis.start()
+    wait_until(lambda: readiness(gateway)[1]["status"] == "ready", DEADLINE, "Redis again")
