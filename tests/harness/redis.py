@@ -227,10 +227,17 @@ class Cluster:
         wait_until(lambda: name in node.command("CLUSTER", "NODES"), START_DEADLINE,
                    "the replica knows its master")
         node.command("CLUSTER", "REPLICATE", name)
-        others = [n for n in self.nodes if n is not master]
-        wait_until(lambda: "master_link_status:up" in node.command("INFO", "replication")
-                   and all(self.id(node) in n.command("CLUSTER", "NODES") for n in others),
+        wait_until(lambda: "master_link_status:up" in node.command("INFO", "replication"),
                    START_DEADLINE, "the replica follows")
+        # One that is still shaking hands with the others hears of no failure and gets no vote.
+        wait_until(lambda: all(self.knows_four(n, node) for n in self.nodes + [node]),
+                   START_DEADLINE, "everybody knows the replica")
+
+    def knows_four(self, node, replica):
+        lines = node.command("CLUSTER", "NODES").splitlines()
+        mine = [line for line in lines if line.startswith(self.id(replica))]
+        return len(lines) == 4 and all(" connected" in line and "handshake" not in line
+                                       for line in lines) and "slave" in mine[0].split()[2]
 
     def id(self, node):
         return node.command("CLUSTER", "MYID")
