@@ -1,73 +1,135 @@
 #include "gateway/audit.h"
 
 #include "base/log.h"
+#include "codec/json.h"
 #include "gateway/worker.h"
 
-struct addresses {
-    char peer[DM_ADDRESS_TEXT], effective[DM_ADDRESS_TEXT];
-    dm_view peer_text, effective_text;
+enum {
+    RECORD_MAX = 32 * 1024, /* a path and a forwarding field are the long ones, escaped */
+    EXTRA_MAX = 4,
+    BASE = 7
 };
 
-static void write_addresses(const struct gw_request *rq, struct addresses *a)
-{
-    a->peer_text = dm_view_make(a->peer, dm_address_write(&rq->x->peer, a->peer));
-    a->effective_text = dm_view_make(a->effective, dm_address_write(gw_client(rq), a->effective));
-}
+struct event {
+    const char *message, *action;
+    dm_view target; /* empty: the effective address */
+    const char *status;
+    struct dm_log_field extra[EXTRA_MAX]; /* details; absent ones have no key */
+};
 
 static dm_view username(const struct gw_request *rq)
 {
     return rq->who.verified ? rq->who.claims.sub : DM_VIEW_NONE;
 }
 
-void gw_audit_blocked(const struct gw_request *rq, const char *action, dm_view target,
-                      const char *reason)
+/* --- on its way to the admin's trail (operations.md §8.5) --- */
+
+static void write_str(struct dm_buf *out, const char *key, dm_view value)
 {
-    struct addresses a;
+    dm_buf_addf(out, ",\"%s\":", key);
+    dm_json_write_str(value, out);
+}
+
+static void write_details(struct dm_buf *out, const struct event *e)
+{
+    dm_buf_add(out, DM_LIT(",\"details\":{"));
+    for (size_t i = 0, n = 0; i < EXTRA_MAX; i++) {
+        const struct dm_log_field *f = &e->extra[i];
+        if (f->key == NULL || (f->kind == DM_LOG_STR && f->str.ptr == NULL))
+            continue;
+        dm_buf_addf(out, n++ == 0 ? "\"%s\":" : ",\"%s\":", f->key);
+        if (f->kind == DM_LOG_I64)
+            dm_buf_add_i64(out, f->num);
+        else
+            dm_json_write_str(f->str, out);
+    }
+    dm_buf_add_byte(out, '}');
+}
+
+static void send(const struct gw_request *rq, const struct event *e, dm_view peer,
+                 dm_view effective)
+{
+    char now[DM_ISO_LEN + 1];
+    struct dm_buf out;
+
+    dm_time_iso(dm_loop_wall(rq->worker->loop), now);
+    dm_buf_init(&out, RECORD_MAX);
+    dm_buf_addf(&out, "{\"timestamp\":\"%s\"", now);
+    write_str(&out, "request_id", rq->x->request_id);
+    write_str(&out, "username", username(rq));
+    write_str(&out, "action", dm_view_of(e->action));
+    write_str(&out, "target", e->target.len > 0 ? e->target : effective);
+    write_str(&out, "status", dm_view_of(e->status));
+    write_str(&out, "client_ip", peer);
+    write_str(&out, "effective_ip", effective);
+    write_details(&out, e);
+    dm_buf_add_byte(&out, '}');
+    if (dm_buf_ok(&out))
+        gw_tally_audit(rq->worker->tally, dm_buf_view(&out));
+    else
+        gw_metrics_count(&rq->worker->metrics, GW_COUNT_LOST_AUDIT);
+    dm_buf_done(&out);
+}
+
+static void tell(const struct gw_request *rq, const struct event *e)
+{
+    char peer[DM_ADDRESS_TEXT], effective[DM_ADDRESS_TEXT];
+    const dm_view peer_text = dm_view_make(peer, dm_address_write(&rq->x->peer, peer));
+    const dm_view effective_text =
+        dm_view_make(effective, dm_address_write(gw_client(rq), effective));
+    struct dm_log_field fields[BASE + EXTRA_MAX] = {
+        DM_FC("action", e->action),
+        DM_FC("event_type", e->action),
+        DM_F("username", username(rq)),
+        DM_F("target", e->target.len > 0 ? e->target : effective_text),
+        DM_FC("status", e->status),
+        DM_F("client_ip", peer_text),
+        DM_F("effective_ip", effective_text)};
+    size_t n = BASE;
 
     if (!gw_settings(rq)->audit_enabled)
         return;
-    write_addresses(rq, &a);
-    DM_LOG(DM_LOG_AUDIT, rq->x->request_id, action, DM_FC("action", action),
-           DM_FC("event_type", action), DM_F("username", username(rq)),
-           DM_F("target", target.len > 0 ? target : a.effective_text), DM_FC("status", "blocked"),
-           DM_FC("reason", reason), DM_F("client_ip", a.peer_text),
-           DM_F("effective_ip", a.effective_text), DM_F("xff", rq->in.forwarding.x_forwarded_for));
+    for (size_t i = 0; i < EXTRA_MAX; i++) {
+        if (e->extra[i].key != NULL)
+            fields[n++] = e->extra[i];
+    }
+    dm_log(DM_LOG_AUDIT, rq->x->request_id, dm_view_of(e->message), fields, n);
+    send(rq, e, peer_text, effective_text);
+}
+
+/* --- events --- */
+
+void gw_audit_blocked(const struct gw_request *rq, const char *action, dm_view target,
+                      const char *reason)
+{
+    const struct event e = {action, action, target, "blocked",
+                            {DM_FC("reason", reason),
+                             DM_F("xff", rq->in.forwarding.x_forwarded_for)}};
+
+    tell(rq, &e);
 }
 
 void gw_audit_body_size(const struct gw_request *rq)
 {
     const struct dm_request_head *head = &rq->x->head;
     const char *action = "request.body_size_exceeded";
-    struct addresses a;
+    const struct event e = {action, action, rq->target.raw_path, "blocked",
+                            {DM_FI(head->has_length ? "content_length" : "bytes_received",
+                                   head->has_length ? head->length : rq->x->bytes_in),
+                             DM_FI("limit", rq->in.body_limit),
+                             DM_F("content_type", gw_field(rq, DM_HDR_CONTENT_TYPE)),
+                             DM_FC("transfer_encoding", head->chunked ? "chunked" : "")}};
 
-    if (!gw_settings(rq)->audit_enabled)
-        return;
-    write_addresses(rq, &a);
-    DM_LOG(DM_LOG_AUDIT, rq->x->request_id, action, DM_FC("action", action),
-           DM_FC("event_type", action), DM_F("username", username(rq)),
-           DM_F("target", rq->target.raw_path), DM_FC("status", "blocked"),
-           DM_FI(head->has_length ? "content_length" : "bytes_received",
-                 head->has_length ? head->length : rq->x->bytes_in),
-           DM_FI("limit", rq->in.body_limit),
-           DM_F("content_type", gw_field(rq, DM_HDR_CONTENT_TYPE)),
-           DM_FC("transfer_encoding", head->chunked ? "chunked" : ""),
-           DM_F("client_ip", a.peer_text), DM_F("effective_ip", a.effective_text));
+    tell(rq, &e);
 }
 
 static void suspicious(const struct gw_request *rq, dm_view target, const char *status,
                        const char *reason)
 {
-    const char *action = "auth.suspicious";
-    struct addresses a;
+    const struct event e = {"suspicious-activity", "auth.suspicious", target, status,
+                            {DM_FC("reason", reason)}};
 
-    if (!gw_settings(rq)->audit_enabled)
-        return;
-    write_addresses(rq, &a);
-    DM_LOG(DM_LOG_AUDIT, rq->x->request_id, "suspicious-activity", DM_FC("action", action),
-           DM_FC("event_type", action), DM_F("username", username(rq)),
-           DM_F("target", target.len > 0 ? target : a.effective_text), DM_FC("status", status),
-           DM_FC("reason", reason), DM_F("client_ip", a.peer_text),
-           DM_F("effective_ip", a.effective_text));
+    tell(rq, &e);
 }
 
 void gw_audit_revoked_token(const struct gw_request *rq)

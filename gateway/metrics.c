@@ -66,6 +66,10 @@ static const struct {
                                        "Calls that paid but had no key to put in."},
     [GW_COUNT_CREDIT_NO_KEY] = {"doorman_credit_key_failures_total", "",
                                 "Calls refused because their upstream key could not be had."},
+    [GW_COUNT_LOST_METRICS] = {"doorman_stream_lost_total", "stream=\"metrics\"",
+                               "Records for the admin that were lost while nobody took them."},
+    [GW_COUNT_LOST_AUDIT] = {"doorman_stream_lost_total", "stream=\"audit\"",
+                             "Records for the admin that were lost while nobody took them."},
 };
 
 static const double buckets[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
@@ -103,6 +107,11 @@ void gw_metrics_init(struct gw_metrics *m, struct dm_metrics *registry, size_t s
 void gw_metrics_count(struct gw_metrics *m, enum gw_count which)
 {
     dm_metric_add(m->counts[which], m->shard, 1);
+}
+
+void gw_metrics_count_by(struct gw_metrics *m, enum gw_count which, size_t by)
+{
+    dm_metric_add(m->counts[which], m->shard, (int64_t)by);
 }
 
 void gw_metrics_request(struct gw_metrics *m, int status, dm_time took)

@@ -34,6 +34,8 @@ enum gw_count {
     GW_COUNT_FAILOPEN,
     GW_COUNT_CREDIT_NO_DEFINITION,
     GW_COUNT_CREDIT_NO_KEY,
+    GW_COUNT_LOST_METRICS, /* in the order of enum dm_stream */
+    GW_COUNT_LOST_AUDIT,
     GW_COUNTS
 };
 
@@ -50,6 +52,7 @@ struct gw_metrics {
 
 void gw_metrics_init(struct gw_metrics *m, struct dm_metrics *registry, size_t shard);
 void gw_metrics_count(struct gw_metrics *m, enum gw_count which);
+void gw_metrics_count_by(struct gw_metrics *m, enum gw_count which, size_t by);
 void gw_metrics_request(struct gw_metrics *m, int status, dm_time took);
 void gw_metrics_inflight(struct gw_metrics *m, int by);
 /* One credit spent. Groups are the administrator's own words; beyond the first few hundred they

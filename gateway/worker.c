@@ -1,6 +1,7 @@
 #include "gateway/worker.h"
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "crypto/sealed.h"
 #include "gateway/pipeline.h"
 #include <stdio.h>
@@ -14,6 +15,8 @@ enum {
 };
 
 /* --- settings that are hot --- */
+
+static const dm_time LOST_AGAIN = 60 * DM_SEC; /* a line a minute; the metric counts them all */
 
 static size_t share(int64_t of_process, size_t n_workers)
 {
@@ -83,6 +86,21 @@ size_t gw_worker_inflight(const struct gw_worker *w)
     return w->requests.in_use;
 }
 
+/* A full line: the admin or the store has been away for long. */
+static void on_lost(void *ctx, enum dm_stream s, size_t n)
+{
+    struct gw_worker *w = ctx;
+    const dm_time now = dm_loop_now(w->loop);
+
+    gw_metrics_count_by(&w->metrics,
+                        s == DM_STREAM_METRICS ? GW_COUNT_LOST_METRICS : GW_COUNT_LOST_AUDIT, n);
+    if (w->told_lost != 0 && now - w->told_lost < LOST_AGAIN)
+        return;
+    w->told_lost = now;
+    DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "records for the admin lost",
+           DM_F("stream", dm_stream_name(s)));
+}
+
 /* --- birth and end --- */
 
 enum dm_code gw_worker_new(const struct gw_worker_config *c, struct gw_worker **ret,
@@ -114,6 +132,8 @@ enum dm_code gw_worker_new(const struct gw_worker_config *c, struct gw_worker **
     dm_buf_init(&w->scratch, SCRATCH_MAX);
     w->started = dm_clock_mono(dm_loop_clock(c->loop));
     gw_metrics_init(&w->metrics, c->metrics, c->shard);
+    w->tally = gw_tally_new(
+        &(struct gw_tally_config){.loop = c->loop, .live = c->live, .on_lost = on_lost, .ctx = w});
     if (dm_http_client_new(&client, &w->client, err) != DM_OK) {
         gw_worker_free(w);
         return DM_UNAVAILABLE;
@@ -132,6 +152,7 @@ void gw_worker_free(struct gw_worker *w)
     gw_snapshot_reader_free(w->reader);
     dm_jwt_cache_free(w->tokens);
     dm_sealing_free(w->sealing);
+    gw_tally_free(w->tally);
     gw_metrics_done(&w->metrics);
     dm_watch_free(w->watch);
     gw_slab_done(&w->requests);

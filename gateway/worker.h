@@ -6,6 +6,7 @@
 #include "gateway/metrics.h"
 #include "gateway/request.h"
 #include "gateway/snapshot/cell.h"
+#include "gateway/tally.h"
 #include "gateway/upstream/breaker.h"
 #include "model/watch.h"
 
@@ -44,6 +45,8 @@ struct gw_worker {
     dm_time told_no_definition; /* monotonic: when last said; 0: never */
     struct dm_watch *watch;     /* of this worker alone: limits are per worker */
     struct gw_metrics metrics;
+    struct gw_tally *tally;
+    dm_time told_lost; /* monotonic: when a lost record was last told; 0: never */
     struct gw_slab requests;
     struct gw_slot *slots;
     size_t n_slots, n_workers;

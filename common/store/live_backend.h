@@ -2,6 +2,7 @@
 #pragma once
 
 #include "store/live.h"
+#include "store/live_stream.h"
 
 struct dm_live_ops {
     void (*cancel)(struct dm_live *l, struct dm_live_wait *w); /* w->pending holds */
@@ -15,6 +16,8 @@ struct dm_live_ops {
     void (*ask_objects)(struct dm_live *l, const dm_view (*kind_and_id)[2], size_t n,
                         dm_time deadline, struct dm_live_wait *w, dm_objects_fn fn);
     void (*subscribe)(struct dm_live *l, struct dm_live_subscriber *s);
+    size_t (*emit)(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record);
+    size_t (*emit_pending)(const struct dm_live *l, enum dm_stream s);
     void (*free)(struct dm_live *l);
 };
 
@@ -55,6 +58,10 @@ struct dm_live_admin_ops {
                                    struct dm_error *err);
     enum dm_code (*clear_counters)(struct dm_live_admin *a, struct dm_error *err);
     enum dm_code (*ping)(struct dm_live_admin *a, struct dm_error *err);
+    enum dm_code (*take)(struct dm_live_admin *a, enum dm_stream s, struct dm_live_batch *b,
+                         struct dm_error *err);
+    enum dm_code (*done)(struct dm_live_admin *a, enum dm_stream s, const struct dm_live_batch *b,
+                         struct dm_error *err);
     void (*free)(struct dm_live_admin *a);
 };
 

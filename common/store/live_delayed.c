@@ -201,6 +201,16 @@ static void subscribe(struct dm_live *l, struct dm_live_subscriber *s)
     dm_live_subscribe(delayed_of(l)->inner, s);
 }
 
+static size_t emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record)
+{
+    return dm_live_emit(delayed_of(l)->inner, s, id, record);
+}
+
+static size_t emit_pending(const struct dm_live *l, enum dm_stream s)
+{
+    return dm_live_emit_pending(DM_CONTAINER_OF(l, const struct delayed, base)->inner, s);
+}
+
 static void delayed_free(struct dm_live *l)
 {
     struct delayed *d = delayed_of(l);
@@ -228,6 +238,8 @@ static const struct dm_live_ops delayed_ops = {
     .settle = settle,
     .ask_objects = ask_objects,
     .subscribe = subscribe,
+    .emit = emit,
+    .emit_pending = emit_pending,
     .free = delayed_free,
 };
 

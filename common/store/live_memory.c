@@ -396,6 +396,8 @@ static const struct dm_live_ops memory_ops = {
     .settle = settle,
     .ask_objects = ask_objects,
     .subscribe = subscribe,
+    .emit = live_memory_emit,
+    .emit_pending = live_memory_emit_pending,
     .free = handle_free,
 };
 
@@ -431,6 +433,7 @@ struct dm_live_memory *dm_live_memory_new(struct dm_loop *owner)
     dm_list_init(&m->own);
     dm_list_init(&m->foreign);
     dm_list_init(&m->retired);
+    live_streams_init(m);
     return m;
 }
 
@@ -445,6 +448,7 @@ void dm_live_memory_free(struct dm_live_memory *m)
         (void)pthread_mutex_destroy(&h->lock);
         dm_mem_free(h);
     }
+    live_streams_done(m);
     dm_live_state_free(m->state);
     (void)pthread_mutex_destroy(&m->lock);
     dm_mem_free(m);

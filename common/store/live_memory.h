@@ -6,6 +6,7 @@
 #include "io/timer.h"
 #include "store/live_backend.h"
 #include "store/live_keys.h"
+#include "store/live_outbox.h"
 #include "store/live_state.h"
 #include <pthread.h>
 
@@ -94,7 +95,18 @@ struct dm_live_memory {
     struct dm_link own;          /* handles of the owner's loop; owner's thread */
     pthread_mutex_t lock;        /* guards what follows; taken before a handle's */
     struct dm_link foreign, retired;
+    pthread_mutex_t box_lock; /* guards what follows */
+    struct dm_outbox boxes[DM_STREAMS];
 };
+
+/* live_memory_stream.c */
+void live_streams_init(struct dm_live_memory *m);
+void live_streams_done(struct dm_live_memory *m);
+size_t live_memory_emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record);
+size_t live_memory_emit_pending(const struct dm_live *l, enum dm_stream s);
+enum dm_code live_memory_take(struct dm_live_memory *m, enum dm_stream s, struct dm_live_batch *b);
+enum dm_code live_memory_done(struct dm_live_memory *m, enum dm_stream s,
+                              const struct dm_live_batch *b);
 
 /* live_memory_news.c: owner's side of telling */
 struct live_news *live_news_new(size_t n_items);

@@ -242,6 +242,20 @@ static enum dm_code ping(struct dm_live_admin *a, struct dm_error *err)
     return DM_OK;
 }
 
+static enum dm_code take(struct dm_live_admin *a, enum dm_stream s, struct dm_live_batch *b,
+                         struct dm_error *err)
+{
+    (void)err;
+    return live_memory_take(memory_of(a), s, b);
+}
+
+static enum dm_code done(struct dm_live_admin *a, enum dm_stream s, const struct dm_live_batch *b,
+                         struct dm_error *err)
+{
+    (void)err;
+    return live_memory_done(memory_of(a), s, b);
+}
+
 static void admin_free(struct dm_live_admin *a)
 {
     dm_mem_free(DM_CONTAINER_OF(a, struct admin, base));
@@ -259,6 +273,8 @@ static const struct dm_live_admin_ops admin_ops = {
     .credits_delete = credits_delete,
     .clear_counters = clear_counters,
     .ping = ping,
+    .take = take,
+    .done = done,
     .free = admin_free,
 };
 

@@ -111,6 +111,7 @@ static void handle_free(struct dm_live *l)
     struct live_redis_handle *h = live_redis_handle_of(l);
     struct dm_live_redis *hub = h->hub;
     live_policy_side_free(h->policy);
+    live_streams_free(h->streams);
     live_credits_free(h->credits);
     live_bandwidth_free(h->bandwidth);
     live_admissions_free(h->admissions);
@@ -134,6 +135,8 @@ static const struct dm_live_ops redis_ops = {
     .settle = live_redis_settle,
     .ask_objects = live_redis_ask_objects,
     .subscribe = live_redis_subscribe,
+    .emit = live_redis_emit,
+    .emit_pending = live_redis_emit_pending,
     .free = handle_free,
 };
 
@@ -186,6 +189,7 @@ struct dm_live *dm_live_redis_handle(struct dm_live_redis *hub, struct dm_loop *
     h->admissions = live_admissions_new(h);
     h->bandwidth = live_bandwidth_new(h);
     h->credits = live_credits_new(h);
+    h->streams = live_streams_new(h);
     h->policy = live_policy_side_new(h);
     return &h->base;
 }

@@ -91,6 +91,7 @@ static void init_scripts(struct live_redis_scripts *s)
     dm_redis_script_init(&s->hit, DM_SCRIPT_HIT);
     dm_redis_script_init(&s->credits_set, DM_SCRIPT_CREDIT DM_SCRIPT_CREDITS_SET);
     dm_redis_script_init(&s->credits_get, DM_SCRIPT_CREDIT DM_SCRIPT_CREDITS_GET);
+    dm_redis_script_init(&s->done, DM_SCRIPT_DONE);
 }
 
 static void *run_loop(void *loop)
@@ -140,6 +141,7 @@ enum dm_code dm_live_redis_admin(const struct dm_live_redis_config *c, dm_time t
     a->timeout = timeout;
     a->odd_replies = live_redis_odd_metric(c->metrics);
     init_scripts(&a->scripts);
+    dm_random_uuid(a->consumer);
     enum dm_code rc = assemble(a, err);
     if (rc == DM_OK && pthread_create(&a->thread, NULL, run_loop, a->loop) != 0)
         rc = DM_FAIL(err, DM_UNAVAILABLE, ERR_NONE, "could not start the thread of Redis calls");
@@ -170,5 +172,7 @@ static const struct dm_live_admin_ops admin_ops = {
     .credits_delete = live_redis_credits_delete,
     .clear_counters = live_redis_clear_counters,
     .ping = ping,
+    .take = live_redis_take,
+    .done = live_redis_done,
     .free = admin_free,
 };

@@ -29,3 +29,9 @@ enum dm_code live_redis_credits_get(struct dm_live_admin *a, dm_view group, dm_v
                                     int64_t *ret, struct dm_error *err);
 enum dm_code live_redis_credits_delete(struct dm_live_admin *a, dm_view group, dm_view subject,
                                        struct dm_error *err);
+
+/* live_redis_take.c */
+enum dm_code live_redis_take(struct dm_live_admin *a, enum dm_stream s, struct dm_live_batch *b,
+                             struct dm_error *err);
+enum dm_code live_redis_done(struct dm_live_admin *a, enum dm_stream s,
+                             const struct dm_live_batch *b, struct dm_error *err);

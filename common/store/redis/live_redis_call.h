@@ -12,7 +12,7 @@ struct dm_resolver;
 struct live_publisher; /* live_redis_publish.c */
 
 struct live_redis_scripts { /* of the admin's calls */
-    struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get;
+    struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get, done;
 };
 
 struct live_redis_admin {
@@ -27,6 +27,8 @@ struct live_redis_admin {
     struct live_publisher *publisher;
     struct live_redis_scripts scripts;
     struct dm_metric *odd_replies;
+    char consumer[DM_UUID_LEN + 1]; /* this process in the group of admins */
+    dm_time claimed[DM_STREAMS];    /* monotonic: when another one's entries were last looked for */
 };
 static inline struct live_redis_admin *live_redis_admin_of(struct dm_live_admin *a)
 {

@@ -32,8 +32,7 @@ struct owed {
     bool spent;
     uint8_t id_len;
     char id[DM_LIVE_RESERVATION_MAX];
-    uint16_t key_len;
-    char key[]; /* of the account */
+    struct dm_live_key key; /* of the account */
 };
 
 struct live_credits {
@@ -42,7 +41,8 @@ struct live_credits {
     struct dm_link running, free;
     size_t n_free;
     struct dm_link under_way, spent, back; /* settles; the last two wait for another try */
-    size_t n_owed;
+    struct dm_link idle;                   /* records of settles, to be used again */
+    size_t n_owed, n_idle;
     struct dm_timer again;
     dm_time told;
 };
@@ -139,7 +139,26 @@ static void drop(struct owed *o)
     struct live_credits *c = o->of;
     dm_list_remove(&o->link);
     c->n_owed--;
-    dm_mem_free(o);
+    if (c->n_idle == KEEP) {
+        dm_mem_free(o);
+        return;
+    }
+    dm_list_add_head(&c->idle, &o->link);
+    c->n_idle++;
+}
+
+static struct owed *take_owed(struct live_credits *c)
+{
+    struct dm_link *l = dm_list_pop(&c->idle);
+    c->n_owed++;
+    if (l != NULL) {
+        c->n_idle--;
+        return DM_CONTAINER_OF(l, struct owed, link);
+    }
+    struct owed *o = DM_NEW(struct owed);
+    o->of = c;
+    dm_list_init(&o->link);
+    return o;
 }
 
 static void tell_dropped(struct live_credits *c)
@@ -183,7 +202,7 @@ static void on_settled(struct dm_redis_ask *q, enum dm_code rc, const struct dm_
 static void send_owed(struct owed *o)
 {
     struct live_credits *c = o->of;
-    const dm_view key = dm_view_make(o->key, o->key_len);
+    const dm_view key = dm_live_key_view(&o->key);
     const dm_view args[] = {dm_view_make(o->id, o->id_len),
                             o->spent ? DM_LIT("spent") : DM_LIT("back")};
     dm_list_remove(&o->link);
@@ -208,19 +227,13 @@ static void on_again(struct dm_timer *t)
 void live_redis_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent)
 {
     struct live_credits *c = live_redis_handle_of(l)->credits;
-    struct dm_live_key key;
     if (!dm_live_credits_fit(group, subject) || !make_room(c, spent))
         return;
-    dm_live_key_credits(&key, group, subject);
-    struct owed *o = dm_mem_alloc(sizeof *o + key.len);
-    o->of = c;
+    struct owed *o = take_owed(c);
     o->spent = spent;
     o->id_len = (uint8_t)id.len;
     memcpy(o->id, id.ptr, id.len);
-    o->key_len = (uint16_t)key.len;
-    memcpy(o->key, key.bytes, key.len);
-    dm_list_init(&o->link);
-    c->n_owed++;
+    dm_live_key_credits(&o->key, group, subject);
     send_owed(o);
 }
 
@@ -237,6 +250,7 @@ struct live_credits *live_credits_new(struct live_redis_handle *h)
     dm_list_init(&c->under_way);
     dm_list_init(&c->spent);
     dm_list_init(&c->back);
+    dm_list_init(&c->idle);
     dm_timer_init(&c->again, on_again);
     return c;
 }
@@ -268,5 +282,7 @@ void live_credits_free(struct live_credits *c)
     drop_all(c, &c->under_way);
     drop_all(c, &c->spent);
     drop_all(c, &c->back);
+    for (struct dm_link *l; (l = dm_list_pop(&c->idle)) != NULL;)
+        dm_mem_free(DM_CONTAINER_OF(l, struct owed, link));
     dm_mem_free(c);
 }

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "crypto/random.h"
 #include "io/mailbox.h"
 #include "io/timer.h"
 #include "store/live_backend.h"
@@ -22,6 +23,7 @@ struct live_policy_side;  /* of one handle (live_redis_policy.c) */
 struct live_admissions;   /* of one handle (live_redis_admit.c) */
 struct live_bandwidth;    /* of one handle (live_redis_bandwidth.c) */
 struct live_credits;      /* of one handle (live_redis_credits.c) */
+struct live_streams;      /* of one handle (live_redis_emit.c) */
 struct dm_ed25519_verifier;
 
 struct live_number { /* decimal text, for arguments of scripts */
@@ -80,6 +82,7 @@ struct live_redis_handle {
     struct live_admissions *admissions;
     struct live_bandwidth *bandwidth;
     struct live_credits *credits;
+    struct live_streams *streams;
     struct live_policy_side *policy;
     /* Cluster only: the wall clock of the node that answered last, less this loop's monotonic one.
      * A guess (0: none yet): the scripts hold it against the time of the node they run on. */
@@ -141,6 +144,12 @@ void live_credits_free(struct live_credits *c);
 void live_redis_ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
                             struct dm_live_wait *w, dm_reserve_fn fn);
 void live_redis_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent);
+
+/* live_redis_emit.c */
+struct live_streams *live_streams_new(struct live_redis_handle *h);
+void live_streams_free(struct live_streams *s);
+size_t live_redis_emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record);
+size_t live_redis_emit_pending(const struct dm_live *l, enum dm_stream s);
 
 /* live_redis_policy.c. hub_new runs with the first handle, before its side_new; side_free before
  * hub_free. side_new may already start to ask (h->redis, h->loop, h->owner are set). */

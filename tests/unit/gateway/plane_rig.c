@@ -252,6 +252,18 @@ static void tap_subscribe(struct dm_live *l, struct dm_live_subscriber *s)
     dm_live_subscribe(tap_of(l)->real, s);
 }
 
+static size_t tap_emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record)
+{
+    return dm_live_emit(tap_of(l)->real, s, id, record);
+}
+
+static size_t tap_emit_pending(const struct dm_live *l, enum dm_stream s)
+{
+    (void)l;
+    (void)s;
+    return 0;
+}
+
 static void tap_free(struct dm_live *l)
 {
     dm_live_free(tap_of(l)->real);
@@ -265,6 +277,8 @@ static const struct dm_live_ops tap_ops = {
     .settle = tap_settle,
     .ask_objects = tap_objects,
     .subscribe = tap_subscribe,
+    .emit = tap_emit,
+    .emit_pending = tap_emit_pending,
     .free = tap_free,
 };
 

@@ -106,6 +106,18 @@ static void hold_subscribe(struct dm_live *l, struct dm_live_subscriber *s)
     dm_live_subscribe(holding(l)->real, s);
 }
 
+static size_t hold_emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record)
+{
+    return dm_live_emit(holding(l)->real, s, id, record);
+}
+
+static size_t hold_emit_pending(const struct dm_live *l, enum dm_stream s)
+{
+    (void)l;
+    (void)s;
+    return 0;
+}
+
 static void hold_free(struct dm_live *l)
 {
     dm_live_free(holding(l)->real);
@@ -119,6 +131,8 @@ static const struct dm_live_ops holding_ops = {
     .settle = hold_settle,
     .ask_objects = hold_objects,
     .subscribe = hold_subscribe,
+    .emit = hold_emit,
+    .emit_pending = hold_emit_pending,
     .free = hold_free,
 };
 

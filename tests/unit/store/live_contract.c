@@ -1,5 +1,7 @@
 #include "live_contract.h"
 
+#include "store/live_stream.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -525,6 +527,148 @@ static void unsubscribed_before_the_first_call_hears_nothing(void **state)
     assert_int_equal(h.n, 0);
 }
 
+/* --- records for the admin --- */
+
+struct stream_call {
+    enum dm_stream stream;
+    struct dm_live_batch *batch;
+    enum dm_code code;
+};
+
+static void run_take(struct live_rig *r, void *ctx)
+{
+    struct stream_call *c = ctx;
+    c->code = dm_live_take(r->admin, c->stream, &c->batch, NULL);
+}
+
+static void run_done(struct live_rig *r, void *ctx)
+{
+    struct stream_call *c = ctx;
+    c->code = dm_live_done(r->admin, c->stream, c->batch, NULL);
+}
+
+/* Records leave soon, and come again after DM_STREAM_IDLE: asked for until they are there. */
+static struct dm_live_batch *take(struct live_rig *r, enum dm_stream s)
+{
+    struct stream_call c = {.stream = s};
+    for (long tries = 0; c.batch == NULL && tries < 10000000; tries++) {
+        rig_call(r, run_take, &c);
+        assert_int_equal(c.code, DM_OK);
+    }
+    assert_non_null(c.batch);
+    return c.batch;
+}
+
+static bool nothing_to_take(struct live_rig *r, enum dm_stream s)
+{
+    struct stream_call c = {.stream = s};
+    rig_call(r, run_take, &c);
+    assert_int_equal(c.code, DM_OK);
+    return c.batch == NULL;
+}
+
+static void end(struct live_rig *r, enum dm_stream s, struct dm_live_batch *b)
+{
+    struct stream_call c = {.stream = s, .batch = b};
+    rig_call(r, run_done, &c);
+    assert_int_equal(c.code, DM_OK);
+    dm_live_batch_free(b);
+}
+
+static void emit(struct live_rig *r, enum dm_stream s, int n)
+{
+    char id[16], record[32];
+    snprintf(id, sizeof id, "a-%d", n);
+    snprintf(record, sizeof record, "{\"n\":%d}", n);
+    assert_int_equal(dm_live_emit(r->live, s, dm_view_of(id), dm_view_of(record)), 0);
+}
+
+static void assert_entry(const struct dm_live_entry *e, int n)
+{
+    char id[16], record[32];
+    snprintf(id, sizeof id, "a-%d", n);
+    snprintf(record, sizeof record, "{\"n\":%d}", n);
+    assert_true(dm_view_eq(e->id, dm_view_of(id)));
+    assert_true(dm_view_eq(e->record, dm_view_of(record)));
+}
+
+static void records_come_in_order_and_once_when_done(void **state)
+{
+    struct live_rig *r = *state;
+    enum { MANY = 3 * DM_STREAM_TAKE_MAX };
+    for (int n = 0; n < MANY; n++)
+        emit(r, DM_STREAM_METRICS, n);
+    for (int n = 0; n < MANY;) {
+        struct dm_live_batch *b = take(r, DM_STREAM_METRICS);
+        for (size_t i = 0; i < b->n; i++)
+            assert_entry(&b->entries[i], n++);
+        end(r, DM_STREAM_METRICS, b);
+    }
+    assert_true(nothing_to_take(r, DM_STREAM_METRICS));
+    while (dm_live_emit_pending(r->live, DM_STREAM_METRICS) > 0) /* the store's answer */
+        (void)dm_loop_turn(r->loop, 10 * DM_MS);
+}
+
+static void record_that_was_not_done_comes_again(void **state)
+{
+    struct live_rig *r = *state;
+    emit(r, DM_STREAM_AUDIT, 1);
+    dm_live_batch_free(take(r, DM_STREAM_AUDIT)); /* whoever took it died */
+    rig_step(r, 2 * DM_STREAM_IDLE);
+    struct dm_live_batch *b = take(r, DM_STREAM_AUDIT);
+    assert_int_equal(b->n, 1);
+    assert_entry(&b->entries[0], 1);
+    end(r, DM_STREAM_AUDIT, b);
+    rig_step(r, 2 * DM_STREAM_IDLE);
+    assert_true(nothing_to_take(r, DM_STREAM_AUDIT));
+}
+
+static void streams_do_not_mix(void **state)
+{
+    struct live_rig *r = *state;
+    emit(r, DM_STREAM_AUDIT, 1);
+    emit(r, DM_STREAM_METRICS, 2);
+    struct dm_live_batch *audit = take(r, DM_STREAM_AUDIT), *metrics = take(r, DM_STREAM_METRICS);
+    assert_entry(&audit->entries[0], 1);
+    assert_entry(&metrics->entries[0], 2);
+    end(r, DM_STREAM_AUDIT, audit);
+    end(r, DM_STREAM_METRICS, metrics);
+}
+
+static void too_large_a_record_is_lost_and_told(void **state)
+{
+    struct live_rig *r = *state;
+    static char large[DM_STREAM_RECORD_MAX + 1];
+    memset(large, ' ', sizeof large);
+    assert_int_equal(dm_live_emit(r->live, DM_STREAM_AUDIT, DM_LIT("a-1"),
+                                  dm_view_make(large, sizeof large)),
+                     1);
+    assert_true(nothing_to_take(r, DM_STREAM_AUDIT));
+}
+
+/* Nobody takes: figures give up their oldest, audit events the new one; both are told. */
+static void waiting_records_are_bounded(void **state)
+{
+    struct live_rig *r = *state;
+    static char large[DM_STREAM_RECORD_MAX];
+    size_t lost[DM_STREAMS] = {0};
+    char id[16];
+    memset(large, ' ', sizeof large);
+    for (int n = 0; n < 200; n++) { /* 25 MB: no turn of the loop in between */
+        snprintf(id, sizeof id, "a-%d", n);
+        for (int s = 0; s < DM_STREAMS; s++)
+            lost[s] += dm_live_emit(r->live, (enum dm_stream)s, dm_view_of(id),
+                                    dm_view_make(large, sizeof large));
+    }
+    for (int s = 0; s < DM_STREAMS; s++) {
+        assert_in_range(lost[s], 1, 199);
+        struct dm_live_batch *b = take(r, (enum dm_stream)s);
+        snprintf(id, sizeof id, "a-%zu", s == DM_STREAM_METRICS ? lost[s] : 0);
+        assert_true(dm_view_eq(b->entries[0].id, dm_view_of(id)));
+        dm_live_batch_free(b);
+    }
+}
+
 static void run_ping(struct live_rig *r, void *ctx)
 {
     *(enum dm_code *)ctx = dm_live_ping(r->admin, NULL);
@@ -569,6 +713,11 @@ int live_contract_run(const char *name, const struct live_factory *factory)
         CONTRACT(subscriber_hears_every_generation_in_order),
         CONTRACT(subscriber_may_unsubscribe_itself_and_others_when_called),
         CONTRACT(unsubscribed_before_the_first_call_hears_nothing),
+        CONTRACT(records_come_in_order_and_once_when_done),
+        CONTRACT(record_that_was_not_done_comes_again),
+        CONTRACT(streams_do_not_mix),
+        CONTRACT(too_large_a_record_is_lost_and_told),
+        CONTRACT(waiting_records_are_bounded),
         CONTRACT(ping_answers),
     };
 #undef CONTRACT
