@@ -5,6 +5,7 @@
 #include "programs/admin/watch.h"
 #include "programs/process/commands.h"
 #include "programs/process/program.h"
+#include "programs/smoke/smoke.h"
 #include "store/mongo/documents_mongo.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -260,7 +261,7 @@ static int command_migrate(const struct program *program, struct process *p,
     return code;
 }
 
-static const struct command commands[] = {{"migrate", command_migrate}};
+static const struct command commands[] = {{"migrate", command_migrate}, {"smoke", command_smoke}};
 
 static const struct program program = {
     .name = "doorman-admin",
@@ -270,7 +271,7 @@ static const struct program program = {
             "usage: doorman-admin [COMMAND] [OPTION...]\n"
             "\n" OPTIONS_HELP "  migrate        bring the database to the schema of this version, "
             "exit 0, 69, 75 (another one\n"
-            "                 is at it) or 78\n" OPTIONS_HELP_FLAGS
+            "                 is at it) or 78\n" SMOKE_HELP OPTIONS_HELP_FLAGS
             "Needed: MONGO_DB_HOSTS or MONGO_DB_URI, REDIS_HOST or REDIS_URL,\n"
             "DOORMAN_ADMIN_PASSWORD, and JWT_SECRET_KEY (or JWT_KEYS).\n"
             "\n"

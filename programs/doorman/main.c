@@ -2,6 +2,7 @@
 #include "admin/services/seed.h"
 #include "programs/doorman/doorman.h"
 #include "programs/process/program.h"
+#include "programs/smoke/smoke.h"
 #include <sysexits.h>
 
 static struct dm_live *live_of_loop(void *ctx, size_t worker, struct dm_loop *loop)
@@ -99,6 +100,8 @@ static void end(struct process *p, bool served)
     dm_mem_free(d->dump_path);
 }
 
+static const struct command commands[] = {{"smoke", command_smoke}};
+
 static const struct program program = {
     .name = "doorman",
     .role = DM_ROLE_ALL,
@@ -106,11 +109,13 @@ static const struct program program = {
         "Doorman " DOORMAN_VERSION ": API gateway and admin API in one process, in memory.\n"
         "\n"
         "usage: doorman [COMMAND] [OPTION...]\n"
-        "\n" OPTIONS_HELP OPTIONS_HELP_FLAGS
+        "\n" OPTIONS_HELP SMOKE_HELP OPTIONS_HELP_FLAGS
         "Needed: DOORMAN_ADMIN_PASSWORD and JWT_SECRET_KEY (or JWT_KEYS).\n"
         "\n"
         "signals: TERM, INT  drain, dump, exit 0     USR1  write a dump now     HUP  reopen the "
         "log files\n" OPTIONS_HELP_EXIT,
+    .commands = commands,
+    .n_commands = DM_COUNT_OF(commands),
     .start = start,
     .port = port,
     .drain = drain,

@@ -24,10 +24,11 @@ LEFT.update({backend: ORDER + [backend] for backend in BACKENDS.values()})
 LEFT["gateway"] = ORDER + ["store_redis", "gateway"]
 LEFT["admin"] = ORDER + ["store_redis", "store_mongo", "admin"]
 LEFT["programs/process"] = ORDER + ["programs/process"]
+LEFT["programs/smoke"] = ORDER + ["programs/process", "programs/smoke"]
 LEFT["programs/gateway"] = LEFT["gateway"] + ["programs/process", "programs/gateway"]
-LEFT["programs/admin"] = LEFT["admin"] + ["programs/process", "programs/admin"]
+LEFT["programs/admin"] = LEFT["admin"] + ["programs/process", "programs/smoke", "programs/admin"]
 LEFT["programs/doorman"] = [*ORDER, "gateway", "admin", "programs/process", "programs/gateway",
-                            "programs/admin", "programs/doorman"]
+                            "programs/admin", "programs/smoke", "programs/doorman"]
 
 # Third-party headers and the only product files that may include them. A library is one wrapper's
 # business; a room is named where the library is that room's whole subject.

@@ -104,13 +104,14 @@ const char test_ec_broken_private[] =
     "iBrx2kTGxF5qkMZ8lkv2XoP7JUBFmDwVkaHNrq5aPYf+9NE7LsJ8NmZL\n"
     "-----END PRIVATE KEY-----\n";
 
-const char test_ec_certificate[] = "-----BEGIN CERTIFICATE-----\n"
-                                   "MIIBdTCCARugAwIBAgIUEO7C9VBGDTJnXJIJ8xRICDryTSIwCgYIKoZIzj0EAwIw\n"
-                                   "DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjExNTI4NTJaGA8yMTI2MTAyODE1Mjg1\n"
-                                   "MlowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABAzr\n"
-                                   "NS+4Mp77MUIKROkRaqGKbP7EmsiIGvHaRMbEXmqQxnyWS/Zeg/slQEWYPBWRoc2u\n"
-                                   "rlo9h/700Tsuwnw2ZkujUzBRMB0GA1UdDgQWBBQccV01pLD4TToTrw5y2UsZ50bT\n"
-                                   "vjAfBgNVHSMEGDAWgBQccV01pLD4TToTrw5y2UsZ50bTvjAPBgNVHRMBAf8EBTAD\n"
-                                   "AQH/MAoGCCqGSM49BAMCA0gAMEUCIDTQxoc8OnP4SkV/pbotuwm6klUcijErGvAs\n"
-                                   "JcN7nVAtAiEAtoubW89W7p2ZFoytAxcqun/PornMoOu8+Dz+z4ajkyE=\n"
-                                   "-----END CERTIFICATE-----\n";
+const char test_ec_certificate[] =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBdTCCARugAwIBAgIUEO7C9VBGDTJnXJIJ8xRICDryTSIwCgYIKoZIzj0EAwIw\n"
+    "DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjExNTI4NTJaGA8yMTI2MTAyODE1Mjg1\n"
+    "MlowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABAzr\n"
+    "NS+4Mp77MUIKROkRaqGKbP7EmsiIGvHaRMbEXmqQxnyWS/Zeg/slQEWYPBWRoc2u\n"
+    "rlo9h/700Tsuwnw2ZkujUzBRMB0GA1UdDgQWBBQccV01pLD4TToTrw5y2UsZ50bT\n"
+    "vjAfBgNVHSMEGDAWgBQccV01pLD4TToTrw5y2UsZ50bTvjAPBgNVHRMBAf8EBTAD\n"
+    "AQH/MAoGCCqGSM49BAMCA0gAMEUCIDTQxoc8OnP4SkV/pbotuwm6klUcijErGvAs\n"
+    "JcN7nVAtAiEAtoubW89W7p2ZFoytAxcqun/PornMoOu8+Dz+z4ajkyE=\n"
+    "-----END CERTIFICATE-----\n";
