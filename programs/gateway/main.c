@@ -14,6 +14,8 @@ enum {
 };
 /* The first looks come quickly: with Redis at hand it is ready within milliseconds. */
 static const dm_time first_look = 2 * DM_MS, last_look = 250 * DM_MS;
+/* Redis says nothing for so long: away, though the connection stands. */
+static const dm_time silence = 4 * DM_SEC;
 
 struct gateway {
     struct process process; /* first: programs are handed it */
@@ -44,9 +46,14 @@ static dm_time mirror_age(struct gateway *g)
     return outlook.mirror_age;
 }
 
+/* The connection stands, and what is said over it is answered: the mirror of revocations is
+ * confirmed every second. Before it is loaded only the connection counts. */
 static bool connected(struct gateway *g)
 {
-    return atomic_load(&g->made) && dm_live_redis_connected(g->hub);
+    if (!atomic_load(&g->made) || !dm_live_redis_connected(g->hub))
+        return false;
+    const dm_time age = mirror_age(g);
+    return age == DM_NEVER || age <= silence;
 }
 
 /* Able to give right verdicts: a policy is in force, and it can tell who is revoked. */

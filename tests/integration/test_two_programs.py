@@ -175,6 +175,25 @@ def test_readiness_names_the_store_that_is_away(start_split, upstream, store, tm
     wait_until(lambda: readiness(gateway)[1]["status"] == "ready", DEADLINE, "the sidecar again")
 
 
+def test_a_redis_that_says_nothing_counts_as_away(start_split, upstream):
+    split = start_split()
+    _, user, path = published(split, upstream)
+    gateway = split.gateways[0]
+    assert call(gateway, user, path) == 200
+    split.redis.pause()
+    try:
+        wait_until(lambda: readiness(gateway) == (
+            200, {"status": "degraded", "mongodb": "not_used", "redis": "disconnected"}),
+            DEADLINE, "degraded readiness of the sidecar")
+        wait_until(lambda: readiness(split.admin_program)[1]["redis"] == "disconnected", DEADLINE,
+                   "readiness of the admin")
+        assert call(gateway, user, path) == 200
+    finally:
+        split.redis.resume()
+    for program in split.programs:
+        wait_until(lambda p=program: readiness(p)[1]["status"] == "ready", DEADLINE, "Redis again")
+
+
 def test_two_admins_at_once_seed_once_and_know_each_other(start_split, tmp_path):
     split = Split(tmp_path / "pair")
     second = Doorman(tmp_path / "second", {**split.admin_program.settings, "PORT": None,
