@@ -1,7 +1,8 @@
 """A wall clock that a test moves, for servers of others: a library to preload.
 
-It reads the time (nanoseconds since 1970, eight bytes, machine order) from a mapped file. libfaketime
-cannot do this for redis-server: its allocator asks for the time before that library is ready.
+It reads the time (nanoseconds since 1970, eight bytes, machine order) from a mapped file.
+libfaketime cannot do this for redis-server: its allocator asks for the time before that library is
+ready.
 """
 
 import os
@@ -71,8 +72,8 @@ class MovedClock:
         self.set(seconds)
         self.library = pathlib.Path(folder) / "moved_clock.so"
         subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-Wall", "-Werror",
-                        "-fno-builtin", "-x", "c", "-", "-o", str(self.library)], check=True, text=True,
-                       input=SOURCE)
+                        "-fno-builtin", "-x", "c", "-", "-o", str(self.library)], check=True,
+                       text=True, input=SOURCE)
 
     def set(self, seconds):
         self.seconds = seconds
