@@ -20,5 +20,6 @@ def settings(request, tmp_path):
     servers.stop()
 
 
-def test_policy(settings):
-    print(run_served("store_redis", "live_policy_test", settings))
+@pytest.mark.parametrize("name", ["live_policy_test", "live_policy_admins_test"])
+def test_policy(settings, name):
+    print(run_served("store_redis", name, settings))
