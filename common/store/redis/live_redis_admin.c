@@ -9,6 +9,8 @@
 
 enum { BOX = 256 }; /* admin threads that may call at once: four times as many as there are */
 
+static const dm_time ODD_AGAIN = DM_SEC; /* one line a second says enough */
+
 /* --- calls --- */
 
 static void run(struct dm_call *c)
@@ -48,8 +50,12 @@ void live_redis_call_end(struct live_redis_call *c, enum dm_code code)
 void live_redis_admin_odd(struct live_redis_admin *a, const char *what,
                           const struct dm_redis_reply *reply)
 {
+    dm_time now = dm_loop_now(a->loop);
     if (a->odd_replies != NULL)
         dm_metric_add(a->odd_replies, 0, 1);
+    if (a->told_odd != 0 && now - a->told_odd < ODD_AGAIN)
+        return;
+    a->told_odd = now;
     DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "unusable reply of Redis", DM_FC("to", what),
            DM_F("reply", dm_redis_text(reply)));
 }

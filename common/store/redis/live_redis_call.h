@@ -27,6 +27,7 @@ struct live_redis_admin {
     struct live_publisher *publisher;
     struct live_redis_scripts scripts;
     struct dm_metric *odd_replies;
+    dm_time told_odd; /* monotonic, loop's thread: when one was last logged */
     char consumer[DM_UUID_LEN + 1]; /* this process in the group of admins */
     dm_time claimed[DM_STREAMS];    /* monotonic: when another one's entries were last looked for */
 };
