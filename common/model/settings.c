@@ -151,6 +151,19 @@ static void tell_ignored(struct dm_settings_loading *l)
     }
 }
 
+static bool named_in_file(const struct dm_settings_loading *l, size_t row)
+{
+    if (l->file[row].set)
+        return true;
+    for (size_t i = 0; i < l->n_aliases; i++) {
+        const char *key = l->aliases[i].key;
+        if (key != NULL && l->file[l->n_rows + i].set &&
+            dm_view_eq(dm_view_of(key), dm_view_of(l->rows[row].key)))
+            return true;
+    }
+    return false;
+}
+
 static void load_all(struct dm_settings_loading *l)
 {
     dm_settings_scan_env(l);
@@ -169,6 +182,9 @@ static void load_all(struct dm_settings_loading *l)
     tell_ignored(l);
     dm_settings_check_pairs(l);
     dm_settings_check_guards(l);
+    dm_settings_watch_key_paths(l);
+    for (size_t i = 0; i < l->n_rows; i++)
+        l->st->overridden[i] = l->st->origins[i] == DM_ORIGIN_ENV && named_in_file(l, i);
 }
 
 enum dm_code dm_settings_load(const struct dm_settings_input *in, struct dm_settings **ret,
@@ -187,6 +203,7 @@ enum dm_code dm_settings_load(const struct dm_settings_input *in, struct dm_sett
     l.raws = dm_mem_array(l.n_rows, sizeof(*l.raws));
     l.bad = dm_mem_array(l.n_rows, sizeof(*l.bad));
     l.st->origins = dm_mem_array(l.n_rows, sizeof(*l.st->origins));
+    l.st->overridden = dm_mem_array(l.n_rows, sizeof(*l.st->overridden));
     atomic_init(&l.s->refs_, 1);
     l.s->storage_ = l.st;
     l.s->role = in->role;
@@ -238,6 +255,8 @@ void dm_settings_unref(struct dm_settings *s)
     dm_mem_free(s->storage_->kept);
     dm_mem_free(s->storage_->watched);
     dm_mem_free(s->storage_->origins);
+    dm_mem_free(s->storage_->overridden);
+    dm_settings_unref(s->storage_->texts_of);
     dm_mem_free(s->storage_);
     dm_mem_free(s);
 }

@@ -23,6 +23,8 @@ struct dm_settings_storage {
     void **kept;
     size_t n_kept;
     unsigned char *origins; /* enum dm_setting_origin by row */
+    bool *overridden;       /* by row: the file has it too, and the environment won */
+    struct dm_settings *texts_of; /* whose texts some values point into, after a reload; or NULL */
     dm_view file;
     dm_view *watched;
     size_t n_watched;
@@ -108,6 +110,8 @@ void dm_settings_watch(struct dm_settings_storage *st, dm_view path);
 dm_view dm_settings_hold(struct dm_settings_loading *l,
                          dm_view text);  /* a copy until the load ends */
 void dm_settings_wipe(struct dm_buf *b); /* zeroes, then done */
+/* settings_reload.c */
+void dm_settings_watch_key_paths(struct dm_settings_loading *l);
 /* settings_print.c */
 /* The value unmasked: for comparing and for $KEY defaults, never for a log. */
 void dm_setting_write(const struct dm_settings *s, const struct dm_setting_row *row,

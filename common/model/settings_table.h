@@ -73,3 +73,10 @@ bool dm_settings_same(const struct dm_settings *a, const struct dm_settings *b,
 dm_view dm_settings_file(const struct dm_settings *s);
 /* Files behind single values (KEY_FILE, certificates, keys) to watch; false past the last. */
 bool dm_settings_watched(const struct dm_settings *s, size_t index, dm_view *ret_path);
+/* SHA-256 over what all these files hold now; one that cannot be read counts as such. Blocks. */
+void dm_settings_digest(const struct dm_settings *s, unsigned char out[32]);
+/* The file names a value, but the environment does too, and wins. */
+bool dm_settings_overridden(const struct dm_settings *s, const struct dm_setting_row *row);
+/* Before s is shown to anybody: what only a restart may change is as in `first`, the settings that
+ * the process began with; kept[row] tells which values those were, and the count comes back. */
+size_t dm_settings_keep_restart_only(struct dm_settings *s, struct dm_settings *first, bool *kept);
