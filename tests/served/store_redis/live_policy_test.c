@@ -322,7 +322,7 @@ static void restarted_sidecar_serves_from_its_copy_while_the_store_is_away(void 
 
 static void eleven_thousand_objects_come_in_force(void **state)
 {
-    enum { APIS = 1000, ENDPOINTS = 10, PIECE = 500 };
+    enum { APIS = 1000, ENDPOINTS = 10 };
     struct rig *r = *state;
     static char names[APIS * ENDPOINTS + APIS][40], texts[APIS * ENDPOINTS + APIS][300];
     struct dm_live_change *all = dm_mem_array(APIS * ENDPOINTS + APIS, sizeof *all);
@@ -330,11 +330,13 @@ static void eleven_thousand_objects_come_in_force(void **state)
     for (size_t i = 0; i < APIS * ENDPOINTS + APIS; i++, n++) {
         bool api = i < APIS;
         (void)snprintf(names[i], sizeof names[i], "6f1e0b52-3c1f-4a4e-9c55-%012zu", i);
-        (void)snprintf(
-            texts[i], sizeof texts[i],
-            "{\"%s_id\":\"%s\",\"api_name\":\"n%zu\",\"endpoint_uri\":\"/v1/things/%zu\","
-            "\"endpoint_method\":\"GET\"}",
-            api ? "api" : "endpoint", names[i], i % APIS, i);
+        const char *owner = names[api ? i : (i - APIS) / ENDPOINTS]; /* the API it belongs to */
+        (void)snprintf(texts[i], sizeof texts[i],
+                       api ? "{\"api_id\":\"%s\",\"api_name\":\"n%zu\",\"api_version\":\"v1\","
+                             "\"active\":true,\"api_servers\":[\"http://127.0.0.1:1\"]}"
+                           : "{\"api_id\":\"%s\",\"endpoint_uri\":\"/v1/things/%zu\","
+                             "\"endpoint_method\":\"GET\",\"endpoint_id\":\"%s\"}",
+                       owner, i, names[i]);
         all[i] = pr_change(api ? "api" : "endpoint", names[i], texts[i]);
     }
     dm_time begin = dm_clock_mono(&dm_clock_system);
