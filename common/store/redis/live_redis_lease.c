@@ -17,6 +17,7 @@ enum {
     RETRY_MS_MORE = 16
 };
 static const dm_time RENEW = DM_SEC;
+static const dm_time AWAY = DM_SEC; /* not connected now: whoever wants to publish waits in a row */
 
 /* --- rounds --- */
 
@@ -154,9 +155,11 @@ static void ask_lease(struct lease_call *c)
     const dm_view argv[] = {DM_LIT("SET"), LIVE_LEASE_KEY, c->token,
                             DM_LIT("NX"),  DM_LIT("PX"),   dm_view_make(ms, (size_t)len)};
     /* One that does not answer is away, whoever holds the lease. */
-    dm_time deadline = dm_loop_now(c->call.admin->loop) + c->call.admin->timeout;
-    dm_redis_send(c->call.admin->redis, argv[1], argv, DM_COUNT_OF(argv), deadline, &c->ask,
-                  on_lease);
+    struct live_redis_admin *admin = c->call.admin;
+    dm_time patience =
+        dm_redis_connected(admin->redis) || admin->timeout < AWAY ? admin->timeout : AWAY;
+    dm_time deadline = dm_loop_now(admin->loop) + patience;
+    dm_redis_send(admin->redis, argv[1], argv, DM_COUNT_OF(argv), deadline, &c->ask, on_lease);
 }
 
 static void start_lease(struct live_redis_call *call)

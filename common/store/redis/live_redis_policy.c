@@ -408,6 +408,7 @@ struct live_policy *live_policy_hub_new(struct dm_live_redis *hub)
 static void side_done(struct live_policy_side *s)
 {
     (void)pthread_mutex_destroy(&s->lock);
+    dm_mem_free(s->seen);
     dm_mem_free(s);
 }
 
@@ -514,6 +515,7 @@ static void end_other(struct live_policy_side *s)
     s->dead = true;
     (void)pthread_mutex_unlock(&s->lock);
     dm_mailbox_free(DM_TAKE(s->box)); /* rings the last bell */
+    dm_mem_free(DM_TAKE(s->seen));
     (void)pthread_mutex_lock(&p->lock);
     dm_list_remove(&s->link);
     dm_list_add_tail(&p->retired, &s->link); /* its ask may still be on its way to the owner */
@@ -527,7 +529,6 @@ void live_policy_side_free(struct live_policy_side *s)
     dm_loop_unpost(&s->task);
     unlink_all(&s->subscribers);
     unlink_all(&s->fresh);
-    dm_mem_free(DM_TAKE(s->seen));
     if (s->handle->owner)
         end_owner(s);
     else

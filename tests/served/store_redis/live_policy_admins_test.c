@@ -57,7 +57,7 @@ static void *work(void *arg)
     dm_live_subscribe(live, &w->subscriber);
     dm_live_ask_objects(live, names, 1, dm_clock_mono(&dm_clock_system) + PATIENCE, &a.wait,
                         on_worker_objects);
-    for (int i = 0; i < TURNS && !(a.done && w->n > 0 && w->generations[w->n - 1] == w->until); i++)
+    for (int i = 0; i < TURNS && !(a.done && w->n > 0 && w->generations[w->n - 1] >= w->until); i++)
         (void)dm_loop_turn(loop, TURN_MS * DM_MS);
     w->ann_found = a.done && a.object.code == DM_OK;
     dm_live_unsubscribe(&w->subscriber);
@@ -68,7 +68,7 @@ static void *work(void *arg)
 
 static void every_loop_of_the_process_hears_of_it_in_order(void **state)
 {
-    enum { WORKERS = 3, CHANGES = 30 };
+    enum { WORKERS = 4, CHANGES = 30 };
     struct rig *r = *state;
     struct worker workers[WORKERS] = {{.n = 0}};
     const struct dm_live_change all[] = {pr_change("api", "a", "\"0\""),
@@ -78,11 +78,13 @@ static void every_loop_of_the_process_hears_of_it_in_order(void **state)
     pr_until_generation(r, generation);
     for (int i = 0; i < WORKERS; i++) {
         workers[i].rig = r;
-        workers[i].until = generation + CHANGES + 1;
+        /* The first one leaves while news, also of users, are on their way to it. */
+        workers[i].until = i == 0 ? generation : generation + CHANGES + 1;
         assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
     for (uint64_t i = 1; i <= CHANGES; i++) {
-        assert_int_equal(pr_publish(r->admin, "api", "a", "\"1\""), generation + i);
+        assert_int_equal(pr_publish(r->admin, i % 2 == 0 ? "api" : "user", "ann", "{}"),
+                         generation + i);
         (void)dm_loop_turn(r->loop, TURN_MS * DM_MS);
     }
     struct dm_error err;
@@ -99,7 +101,7 @@ static void every_loop_of_the_process_hears_of_it_in_order(void **state)
         for (int t = 0; t < TURNS && pthread_tryjoin_np(w->thread, NULL) != 0; t++)
             (void)dm_loop_turn(r->loop, TURN_MS * DM_MS); /* the owner tells, and answers asks */
         assert_true(w->n > 0 && w->ann_found);
-        assert_int_equal(w->generations[w->n - 1], last);
+        assert_true(i == 0 || w->generations[w->n - 1] == last);
         for (size_t g = 1; g < w->n; g++)
             assert_true(w->generations[g] > w->generations[g - 1]);
     }
