@@ -15,6 +15,11 @@ dm_library(yaml yaml-0.1)
 dm_library(pcre2 libpcre2-8)
 dm_library(openssl "openssl>=3.0")
 dm_library(crypt libcrypt)
+# A sanitizer's library has a crypt_r of its own, in front of the real one: the linker must not take
+# libcrypt for unneeded.
+if(DOORMAN_SANITIZE)
+    target_link_libraries(dm_crypt INTERFACE -Wl,--push-state,--no-as-needed,-lcrypt,--pop-state)
+endif()
 dm_library(sodium libsodium)
 dm_library(cares libcares)
 dm_library(microhttpd "libmicrohttpd>=0.9.75")
