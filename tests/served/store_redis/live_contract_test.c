@@ -1,5 +1,5 @@
-#include "tests/unit/store/live_contract.h"
 #include "live_served.h"
+#include "tests/unit/store/live_contract.h"
 
 /* The contract of live state against a real Redis. Its clock is the rig's: the servers read their
  * time from a file (harness/moved_clock.py), which is written before the loop sees a new time. Only
