@@ -1,4 +1,5 @@
 #include "rig.h"
+#include "rig_parts.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,304 +14,6 @@
 static const dm_time START = 1700000000 * DM_SEC;
 size_t rig_arena_chunk = RIG_ARENA_CHUNK;
 
-/* --- a live store in the hands of the test --- */
-
-static struct rig_holding *holding(struct dm_live *l)
-{
-    return DM_CONTAINER_OF(l, struct rig_holding, base);
-}
-
-static void hold_cancel(struct dm_live *l, struct dm_live_wait *w)
-{
-    struct rig_holding *h = holding(l);
-
-    h->n_cancelled++;
-    if (h->wait == w) {
-        w->pending = false;
-        h->wait = NULL;
-        return;
-    }
-    dm_live_cancel(h->real, w);
-}
-
-static void hold_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_time deadline,
-                       struct dm_live_wait *w, dm_admit_fn fn)
-{
-    struct rig_holding *h = holding(l);
-
-    h->n_admits++;
-    if (!h->holds_admit) {
-        dm_live_ask_admit(h->real, ask, deadline, w, fn);
-        return;
-    }
-    w->pending = true;
-    h->wait = w;
-    h->admit = fn;
-}
-
-static void hold_objects(struct dm_live *l, const dm_view (*names)[2], size_t n, dm_time deadline,
-                         struct dm_live_wait *w, dm_objects_fn fn)
-{
-    struct rig_holding *h = holding(l);
-
-    if (!h->holds_objects) {
-        dm_live_ask_objects(h->real, names, n, deadline, w, fn);
-        return;
-    }
-    w->pending = true;
-    h->wait = w;
-    h->objects = fn;
-}
-
-static void hold_bandwidth(struct dm_live *l, dm_view subject, int64_t window, int64_t bytes)
-{
-    holding(l)->bandwidth += bytes;
-    dm_live_add_bandwidth(holding(l)->real, subject, window, bytes);
-}
-
-/* Held: the credit is taken, and the answer does not come. */
-static void swallow(struct dm_live_wait *w, enum dm_reserve_verdict v)
-{
-    (void)w;
-    (void)v;
-}
-
-static void hold_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
-                         struct dm_live_wait *w, dm_reserve_fn fn)
-{
-    struct rig_holding *h = holding(l);
-
-    h->n_reserves++;
-    h->hold = ask->hold;
-    if (!h->holds_reserve) {
-        dm_live_ask_reserve(h->real, ask, deadline, w, fn);
-        return;
-    }
-    dm_live_ask_reserve(h->real, ask, deadline, &h->swallowed, swallow);
-    w->pending = true;
-    h->wait = w;
-    h->reserve = fn;
-}
-
-static void hold_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent)
-{
-    struct rig_holding *h = holding(l);
-
-    h->n_spent += spent;
-    h->n_given_back += !spent;
-    dm_live_settle(h->real, group, subject, id, spent);
-}
-
-static void hold_subscribe(struct dm_live *l, struct dm_live_subscriber *s)
-{
-    dm_live_subscribe(holding(l)->real, s);
-}
-
-static size_t hold_emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record)
-{
-    return dm_live_emit(holding(l)->real, s, id, record);
-}
-
-static size_t hold_emit_pending(const struct dm_live *l, enum dm_stream s)
-{
-    (void)l;
-    (void)s;
-    return 0;
-}
-
-static void hold_free(struct dm_live *l)
-{
-    dm_live_free(holding(l)->real);
-}
-
-static const struct dm_live_ops holding_ops = {
-    .cancel = hold_cancel,
-    .ask_admit = hold_admit,
-    .add_bandwidth = hold_bandwidth,
-    .ask_reserve = hold_reserve,
-    .settle = hold_settle,
-    .ask_objects = hold_objects,
-    .subscribe = hold_subscribe,
-    .emit = hold_emit,
-    .emit_pending = hold_emit_pending,
-    .free = hold_free,
-};
-
-void rig_hold(struct rig *r, bool admit, bool objects)
-{
-    r->live.holds_admit = admit;
-    r->live.holds_objects = objects;
-}
-
-void rig_release(struct rig *r, enum dm_admit_verdict verdict)
-{
-    const struct dm_admit_answer a = {.verdict = verdict,
-                                      .now_wall = dm_clock_wall(&r->clock.clock)};
-    struct dm_live_wait *w = DM_TAKE(r->live.wait);
-
-    assert_non_null(w);
-    w->pending = false;
-    r->live.admit(w, &a);
-}
-
-/* --- upstreams --- */
-
-static int listen_on_loopback(uint16_t *ret_port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof a;
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(listen(fd, 64), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    *ret_port = ntohs(a.sin_port);
-    return fd;
-}
-
-static void drop_conn(struct rig_conn *c)
-{
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
-    c->len = 0;
-}
-
-static size_t find(const char *in, size_t len, const char *what)
-{
-    const char *at = memmem(in, len, what, strlen(what));
-    return at == NULL ? SIZE_MAX : (size_t)(at - in);
-}
-
-/* Length of the first whole message, head and body; 0: not yet. */
-static size_t message_length(const char *in, size_t len)
-{
-    const size_t end = find(in, len, "\r\n\r\n");
-    unsigned long long body = 0;
-
-    if (end == SIZE_MAX)
-        return 0;
-    const size_t head = end + 4;
-    const char *length = memmem(in, head, "Content-Length: ", 16);
-    if (length != NULL)
-        sscanf(length + 16, "%llu", &body);
-    else if (memmem(in, head, "chunked", 7) != NULL) {
-        const size_t last = find(in + end, len - end, "\r\n0\r\n");
-        const size_t stop =
-            last == SIZE_MAX ? SIZE_MAX : find(in + end + last, len - end - last, "\r\n\r\n");
-        return stop == SIZE_MAX ? 0 : end + last + stop + 4;
-    }
-    return head + body <= len ? head + (size_t)body : 0;
-}
-
-static void write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        const ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EAGAIN)
-            continue;
-        if (n < 0)
-            return; /* the other side has left: what the test is about, at times */
-        text += n;
-        len -= (size_t)n;
-    }
-}
-
-static void serve(struct rig_upstream *u, struct rig_conn *c, size_t length)
-{
-    assert_true(u->seen_len + length < sizeof u->seen);
-    memcpy(u->seen + u->seen_len, c->in, length);
-    u->seen_len += length;
-    u->n_requests++;
-    memmove(c->in, c->in + length, c->len - length);
-    c->len -= length;
-    const size_t at = u->answered < u->n_script ? u->answered : u->n_script - 1;
-    const char *answer = u->n_script == 0 ? RIG_OK : u->script[at];
-    u->answered++;
-    if (strcmp(answer, RIG_HANG_UP) == 0)
-        drop_conn(c);
-    else
-        write_all(c->fd, answer, strlen(answer));
-}
-
-static bool run_conn(struct rig_upstream *u, struct rig_conn *c)
-{
-    if (c->fd < 0 || u->paused)
-        return false;
-    const ssize_t n = recv(c->fd, c->in + c->len, sizeof c->in - c->len, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN)) {
-        drop_conn(c);
-        return true;
-    }
-    c->len += n > 0 ? (size_t)n : 0;
-    const size_t length = message_length(c->in, c->len);
-    if (length > 0)
-        serve(u, c, length);
-    return n > 0 || length > 0;
-}
-
-static bool run_upstream(struct rig_upstream *u)
-{
-    bool busy = false;
-    const int fd =
-        u->listener < 0 ? -1 : accept4(u->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-    for (size_t i = 0; i < RIG_CONNS; i++) {
-        if (fd >= 0 && !busy && u->conns[i].fd < 0) {
-            u->conns[i].fd = fd;
-            busy = true;
-        }
-    }
-    assert_true(fd < 0 || busy);
-    for (size_t i = 0; i < RIG_CONNS; i++)
-        busy = run_conn(u, &u->conns[i]) || busy;
-    return busy;
-}
-
-void rig_script(struct rig *r, size_t upstream, const char *answer)
-{
-    struct rig_upstream *u = &r->up[upstream];
-
-    assert_true(u->n_script < RIG_SCRIPT);
-    u->script[u->n_script++] = answer;
-}
-
-dm_view rig_seen(const struct rig *r, size_t upstream)
-{
-    return dm_view_make(r->up[upstream].seen, r->up[upstream].seen_len);
-}
-
-void rig_close_upstream(struct rig *r, size_t upstream)
-{
-    struct rig_upstream *u = &r->up[upstream];
-
-    if (u->listener >= 0)
-        close(u->listener);
-    u->listener = -1;
-    rig_hang_up(r, upstream);
-}
-
-static struct rig_conn *first_conn(struct rig_upstream *u)
-{
-    for (size_t i = 0; i < RIG_CONNS; i++)
-        if (u->conns[i].fd >= 0)
-            return &u->conns[i];
-    fail_msg("nobody is connected to the upstream");
-    return NULL;
-}
-
-void rig_say(struct rig *r, size_t upstream, const char *text)
-{
-    write_all(first_conn(&r->up[upstream])->fd, text, strlen(text));
-}
-
-void rig_hang_up(struct rig *r, size_t upstream)
-{
-    for (size_t i = 0; i < RIG_CONNS; i++)
-        drop_conn(&r->up[upstream].conns[i]);
-}
-
 /* --- time and turns --- */
 
 static bool turn(struct rig *r)
@@ -319,7 +22,7 @@ static bool turn(struct rig *r)
 
     dm_loop_turn(r->loop, 0);
     for (size_t i = 0; i < RIG_UPSTREAMS; i++)
-        busy = run_upstream(&r->up[i]) || busy;
+        busy = rig_run_upstream(&r->up[i]) || busy;
     return busy;
 }
 
@@ -531,7 +234,7 @@ bool rig_complete(struct rig *r)
     size_t skip = 0;
 
     for (;;) { /* over interim answers */
-        const size_t end = find(r->answer + skip, r->answer_len - skip, "\r\n\r\n");
+        const size_t end = rig_find(r->answer + skip, r->answer_len - skip, "\r\n\r\n");
         if (end == SIZE_MAX)
             return false;
         sscanf(r->answer + skip, "HTTP/1.%*d %d", &r->status);
@@ -542,7 +245,7 @@ bool rig_complete(struct rig *r)
     }
     if (r->status == 204 || r->status == 304)
         return true;
-    return message_length(r->answer + skip, r->answer_len - skip) > 0;
+    return rig_message_length(r->answer + skip, r->answer_len - skip) > 0;
 }
 
 int rig_ask(struct rig *r, const char *request)
@@ -612,7 +315,7 @@ bool rig_has(dm_view text, const char *part)
 
 bool rig_answered(const struct rig *r, const char *line)
 {
-    const size_t end = find(r->answer, r->answer_len, "\r\n\r\n");
+    const size_t end = rig_find(r->answer, r->answer_len, "\r\n\r\n");
     return rig_has(dm_view_make(r->answer, end == SIZE_MAX ? r->answer_len : end + 2), line);
 }
 
@@ -727,13 +430,13 @@ static void init_cold(struct rig *r, const char *const *env)
     r->limits = dm_listener_limits_new(64);
     r->memory = dm_live_memory_new(r->loop);
     r->admin = dm_live_memory_admin(r->memory);
-    r->live.base.ops = &holding_ops;
+    r->live.base.ops = &rig_holding_ops;
     r->live.real = dm_live_memory_handle(r->memory, r->loop);
     r->cell = gw_snapshot_cell_new(r->settings, r->keys);
     r->client = -1;
     make_worker(r);
     for (size_t i = 0; i < RIG_UPSTREAMS; i++) {
-        r->up[i].listener = listen_on_loopback(&r->up[i].port);
+        r->up[i].listener = rig_listen(&r->up[i].port);
         for (size_t k = 0; k < RIG_CONNS; k++)
             r->up[i].conns[k].fd = -1;
     }
