@@ -9,9 +9,9 @@
 #include "crypto/random.h"
 #include "gateway/snapshot/principals.h"
 #include "gateway/upstream/retry.h"
+#include "gateway/wait.h"
 #include "io/exchange.h"
 #include "io/http_client.h"
-#include "io/timer.h"
 #include "model/policy.h"
 #include "store/live.h"
 
@@ -19,29 +19,6 @@ struct gw_worker;
 struct gw_world;
 struct gw_protocol;
 struct gw_fixed;
-
-/* Names a request from outside. A slot is used again, its generation is not. */
-struct gw_handle {
-    uint32_t slot, generation;
-};
-
-/* Everything a request can wait for; always exactly one, with a deadline. */
-enum gw_wait_on {
-    GW_WAIT_NOTHING = 0,
-    GW_WAIT_PRINCIPAL, /* user and subscriptions, first use in this process */
-    GW_WAIT_ADMISSION, /* revocation and counters: the live store */
-    GW_WAIT_THROTTLE,  /* the delay that a throttle imposes */
-    GW_WAIT_RESERVE,   /* one credit: the live store */
-    GW_WAIT_UPSTREAM,  /* head of the upstream's answer */
-    GW_WAIT_BACKOFF,   /* before the next attempt */
-    GW_WAIT_ANSWER     /* the rest of the answer, and the client taking it */
-};
-
-struct gw_wait { /* written by gw_wait and gw_request_resume alone */
-    enum gw_wait_on on;
-    bool late; /* it ended by its deadline */
-    struct dm_timer timer;
-};
 
 enum gw_method {
     GW_OTHER = 1 << 0,
