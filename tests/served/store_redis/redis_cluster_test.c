@@ -174,39 +174,23 @@ static void a_slot_without_owner_is_unavailable_at_once(void **state)
     assert_true(dm_clock_mono(&dm_clock_system) - begun < 5 * DM_SEC);
 }
 
-struct ear {
-    struct dm_redis_channel channel;
-    int subscribed, messages;
-};
-
-static void on_message(struct dm_redis_channel *c, dm_view payload)
-{
-    (void)payload;
-    DM_CONTAINER_OF(c, struct ear, channel)->messages++;
-}
-
-static void on_subscribed(struct dm_redis_channel *c)
-{
-    DM_CONTAINER_OF(c, struct ear, channel)->subscribed++;
-}
-
 static bool subscribed(void *ctx)
 {
-    return ((struct ear *)ctx)->subscribed > 0;
+    return ((struct rr_ear *)ctx)->subscribed > 0;
 }
 
 static bool heard(void *ctx)
 {
-    return ((struct ear *)ctx)->messages >= 3;
+    return ((struct rr_ear *)ctx)->messages >= 3;
 }
 
 static void announcements_come_from_every_node(void **state)
 {
     (void)state;
     struct rr_ask a;
-    struct ear e = {.channel = {.name = DM_LIT("news"),
-                                .on_message = on_message,
-                                .on_subscribed = on_subscribed}};
+    struct rr_ear e = {.channel = {.name = DM_LIT("news"),
+                                   .on_message = rr_on_message,
+                                   .on_subscribed = rr_on_subscribed}};
     const dm_view argv[] = {DM_LIT("PUBLISH"), DM_LIT("news"), DM_LIT("x")};
     dm_redis_subscribe(g.redis, &e.channel);
     rr_turn_until(&g, subscribed, &e);

@@ -128,44 +128,28 @@ static void a_peer_that_hangs_is_noticed_without_commands(void **state)
     rr_do(&g, "GET k", &a);
 }
 
-struct ear {
-    struct dm_redis_channel channel;
-    int subscribed, messages;
-};
-
-static void on_message(struct dm_redis_channel *c, dm_view payload)
-{
-    (void)payload;
-    DM_CONTAINER_OF(c, struct ear, channel)->messages++;
-}
-
-static void on_subscribed(struct dm_redis_channel *c)
-{
-    DM_CONTAINER_OF(c, struct ear, channel)->subscribed++;
-}
-
 static bool subscribed_twice(void *ctx)
 {
-    return ((struct ear *)ctx)->subscribed >= 2;
+    return ((struct rr_ear *)ctx)->subscribed >= 2;
 }
 
 static bool subscribed(void *ctx)
 {
-    return ((struct ear *)ctx)->subscribed >= 1;
+    return ((struct rr_ear *)ctx)->subscribed >= 1;
 }
 
 static bool heard(void *ctx)
 {
-    return ((struct ear *)ctx)->messages > 0;
+    return ((struct rr_ear *)ctx)->messages > 0;
 }
 
 static void channels_are_subscribed_again(void **state)
 {
     (void)state;
     struct rr_ask a;
-    struct ear e = {.channel = {.name = DM_LIT("news"),
-                                .on_message = on_message,
-                                .on_subscribed = on_subscribed}};
+    struct rr_ear e = {.channel = {.name = DM_LIT("news"),
+                                   .on_message = rr_on_message,
+                                   .on_subscribed = rr_on_subscribed}};
     dm_redis_subscribe(g.redis, &e.channel);
     rr_turn_until(&g, subscribed, &e);
     rr_order(&g, "restart");

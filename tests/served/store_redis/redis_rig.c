@@ -116,3 +116,14 @@ void rr_order(struct rr *g, const char *word)
         (void)dm_loop_turn(g->loop, 5 * DM_MS);
     assert_true(read(STDIN_FILENO, line, sizeof line) > 0);
 }
+
+void rr_on_message(struct dm_redis_channel *c, dm_view payload)
+{
+    (void)payload;
+    DM_CONTAINER_OF(c, struct rr_ear, channel)->messages++;
+}
+
+void rr_on_subscribed(struct dm_redis_channel *c)
+{
+    DM_CONTAINER_OF(c, struct rr_ear, channel)->subscribed++;
+}

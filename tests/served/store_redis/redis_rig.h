@@ -28,6 +28,10 @@ struct rr_ask {
     size_t len;
     char text[256];
 };
+struct rr_ear { /* a subscription that counts what it hears */
+    struct dm_redis_channel channel;
+    int subscribed, messages;
+};
 
 void rr_open(struct rr *g);
 void rr_close(struct rr *g);
@@ -42,3 +46,6 @@ void rr_wait(struct rr *g, struct rr_ask *a);
 void rr_do(struct rr *g, const char *command, struct rr_ask *a);
 /* Writes the word to stdout and waits for a line on stdin; the loop turns meanwhile. */
 void rr_order(struct rr *g, const char *word);
+/* Callbacks of rr_ear.channel. */
+void rr_on_message(struct dm_redis_channel *c, dm_view payload);
+void rr_on_subscribed(struct dm_redis_channel *c);

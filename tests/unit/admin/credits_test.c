@@ -6,22 +6,6 @@
 
 enum { ROUNDS = 200 };
 
-static int setup(void **state)
-{
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init(k, NULL);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
-}
-
 static void save(struct kit_app *k, const char *entries)
 {
     DM_DEFER(dm_json_freep) struct dm_json *map = NULL;
@@ -189,7 +173,7 @@ static void a_look_never_undoes_a_save(void **state)
 
 int main(void)
 {
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define TEST(test) cmocka_unit_test_setup_teardown(test, kit_setup, kit_teardown)
     const struct CMUnitTest tests[] = {
         TEST(saving_sets_both),
         TEST(what_was_spent_reaches_the_document_when_it_is_shown),

@@ -163,6 +163,22 @@ void kit_app_done(struct kit_app *k)
     dm_settings_unref(k->settings);
 }
 
+int kit_setup(void **state)
+{
+    struct kit_app *k = test_calloc(1, sizeof *k);
+
+    kit_app_init(k, NULL);
+    *state = k;
+    return 0;
+}
+
+int kit_teardown(void **state)
+{
+    kit_app_done(*state);
+    test_free(*state);
+    return 0;
+}
+
 /* --- two at once --- */
 
 struct racer {

@@ -50,6 +50,9 @@ dm_view kit_answer_field(const struct kit_call *k, const char *name); /* none: p
 
 void kit_app_init(struct kit_app *k, const char *const *env);
 void kit_app_done(struct kit_app *k);
+/* Fixtures: a part of its own for each test. */
+int kit_setup(void **state);
+int kit_teardown(void **state);
 /* What was published of API a1 last, once everything published so far was heard. */
 const char *kit_heard(struct kit_app *k);
 

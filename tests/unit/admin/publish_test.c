@@ -5,22 +5,6 @@
 
 enum { ROUNDS = 800, OTHERS = 60 /* in one piece with a1: they keep its reader busy */ };
 
-static int setup(void **state)
-{
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init(k, NULL);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
-}
-
 static const struct dm_filter key = {
     .field = "api_id", .op = DM_FILTER_EQ, .kind = DM_JSON_STRING, .str = DM_LIT("a1")};
 
@@ -146,7 +130,7 @@ static void publishing_everything_brings_nothing_old_back(void **state)
     kit_race(*state, ROUNDS, change_often, publish_all, published_is_stored);
 }
 
-#define APP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define APP_TEST(name) cmocka_unit_test_setup_teardown(name, kit_setup, kit_teardown)
 
 int main(void)
 {

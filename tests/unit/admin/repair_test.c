@@ -2,22 +2,6 @@
 
 #include "admin/services/repair.h"
 
-static int setup(void **state)
-{
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init(k, NULL);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
-}
-
 static void put(struct kit_app *app, const char *collection, const char *text)
 {
     struct dm_json *doc = NULL;
@@ -103,9 +87,10 @@ static void whole_records_are_left_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(remains_of_a_removed_api_go, setup, teardown),
-        cmocka_unit_test_setup_teardown(endpoints_of_an_api_of_the_same_name_go, setup, teardown),
-        cmocka_unit_test_setup_teardown(whole_records_are_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(remains_of_a_removed_api_go, kit_setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(endpoints_of_an_api_of_the_same_name_go, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(whole_records_are_left_alone, kit_setup, kit_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,23 +68,7 @@ static void live_and_durable_agree_whatever_happens_at_once(void **state)
     kit_race(*state, ROUNDS, revoke, unrevoke, live_is_durable);
 }
 
-static int setup(void **state)
-{
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init(k, NULL);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
-}
-
-#define APP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define APP_TEST(name) cmocka_unit_test_setup_teardown(name, kit_setup, kit_teardown)
 
 int main(void)
 {

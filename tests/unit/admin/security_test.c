@@ -51,26 +51,10 @@ static void what_was_stored_last_is_applied(void **state)
     kit_race(*state, ROUNDS, allow, forbid, applied_is_stored);
 }
 
-static int setup(void **state)
-{
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init(k, NULL);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_was_stored_last_is_applied, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_stored_last_is_applied, kit_setup, kit_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
