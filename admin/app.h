@@ -66,7 +66,7 @@ enum dm_code adm_app_publish_lock(struct adm_app *app, struct dm_error *err) DM_
  * policy (revocations, balances). */
 enum dm_code adm_app_restore_lock(struct adm_app *app, struct dm_error *err) DM_MUST_USE;
 void adm_app_publish_unlock(struct adm_app *app);
-void adm_app_unpublished(struct adm_app *app); /* a stored change was not published: restored soon */
+void adm_app_unpublished(struct adm_app *app); /* a stored change is not: restored soon */
 /* Generations up to this one may be used, also after the live store lost count: noted in the
  * documents before. Under the lock. */
 enum dm_code adm_app_reserve(struct adm_app *app, uint64_t generation,

@@ -15,7 +15,7 @@ add_compile_definitions(_GNU_SOURCE DOORMAN_VERSION="${PROJECT_VERSION}")
 add_compile_options(-Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
                     -Wwrite-strings -Wvla -Wundef -Wformat=2 -fno-common -fno-omit-frame-pointer
                     -fstack-protector-strong)
-# A program names the libraries it uses, no more: what the sidecar must not load is checked by tests.
+# A program names the libraries it uses, no more: tests check what the sidecar must not load.
 add_link_options(-Wl,--as-needed)
 if(DOORMAN_WERROR)
     add_compile_options(-Werror)

@@ -172,7 +172,8 @@ void dm_policy_user_unref(struct dm_policy_user *u);
  * next snapshot, reusing what did not change. Not shared: one loader owns it.
  * Kinds and their ids: api (api_id), endpoint (endpoint_id; waits until its
  * api_id comes), role (role_name), routing (client_key), credit_def
- * (api_credit_group), security_settings (any); other kinds are no concern of the data plane and are passed over. */
+ * (api_credit_group), security_settings (any); other kinds are no concern of
+ * the data plane and are passed over. */
 struct dm_policy_builder;
 struct dm_policy_builder *dm_policy_builder_new(void);
 void dm_policy_builder_free(struct dm_policy_builder *b);

@@ -22,7 +22,7 @@ bool dm_check_crud_schema(const struct dm_json *value); /* platform-apis.md §12
 /* record_credit.c: what does not fit becomes a value that the check beside it refuses. */
 struct dm_json *dm_normal_credit_tiers(const struct dm_json *value);
 struct dm_json *dm_normal_user_credits(const struct dm_json *value);
-struct dm_json *dm_normal_moment(const struct dm_json *value); /* ISO 8601 or Unix time to ISO, UTC */
+struct dm_json *dm_normal_moment(const struct dm_json *value); /* ISO or Unix time to ISO, UTC */
 struct dm_json *dm_normal_upper(const struct dm_json *value);
 struct dm_json *dm_normal_lower_trimmed(const struct dm_json *value);
 struct dm_json *

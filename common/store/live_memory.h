@@ -27,7 +27,14 @@ struct live_news {
     char subject[DM_LIVE_SUBJECT_MAX];
 };
 
-enum live_kind { LIVE_ADMIT = 0, LIVE_OBJECTS, LIVE_BANDWIDTH, LIVE_SNAPSHOT, LIVE_RESERVE, LIVE_SETTLE };
+enum live_kind {
+    LIVE_ADMIT = 0,
+    LIVE_OBJECTS,
+    LIVE_BANDWIDTH,
+    LIVE_SNAPSHOT,
+    LIVE_RESERVE,
+    LIVE_SETTLE
+};
 
 /* One ask under way: at the owner, in the handle's inbox, or ready to be delivered. */
 struct live_record {

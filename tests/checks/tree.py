@@ -6,6 +6,7 @@ import sys
 
 # Made by tools or by running the product; nothing in them is ours to judge.
 SKIPPED_DIRS = {".git", "build", "generated", "logs", "__pycache__", ".pytest_cache", ".ruff_cache"}
+SKIPPED_FILES = {".git"}  # of a linked worktree
 C_PARTS = ("common", "gateway", "admin", "programs", "tests")
 
 
@@ -14,7 +15,8 @@ def files(root):
     found = []
     for folder, dirs, names in os.walk(root):
         dirs[:] = [d for d in dirs if d not in SKIPPED_DIRS]
-        found += [os.path.relpath(os.path.join(folder, name), root) for name in names]
+        found += [os.path.relpath(os.path.join(folder, name), root) for name in names
+                  if name not in SKIPPED_FILES]
     return sorted(found)
 
 

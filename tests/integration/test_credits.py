@@ -531,7 +531,8 @@ def test_a_key_that_cannot_be_opened_stops_the_call(start_doorman, tmp_path, ups
     wait_until(lambda: "credits.no_key" in again.log(), 10, "the error")
     assert "whose=user" in again.log() and "my-very-own" not in again.log()
     again.stop()
-    both = start_doorman(TOKEN_ENCRYPTION_KEY=f"Another-Key-For-Tests-Of-32-Chars,{KEY}", **settings)
+    both = start_doorman(TOKEN_ENCRYPTION_KEY=f"Another-Key-For-Tests-Of-32-Chars,{KEY}",
+                         **settings)
     answer = platform.Session(both.url).get(
         paid.path, headers={"Authorization": "Bearer " + user.token})
     expect(answer, 200)
