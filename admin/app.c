@@ -23,8 +23,8 @@ enum {
 
 struct adm_app {
     struct adm_app_config config;
-    pthread_mutex_t
-        lock; /* settings, security, seeded: pointers are swapped under it, never used; watch */
+    /* settings, keys, security, seeded: pointers are swapped under it, never used; watch */
+    pthread_mutex_t lock;
     pthread_mutex_t publish_lock; /* held while a change is stored and published; guards mark */
     uint64_t mark;                /* generations below it are reserved, as far as we know */
     struct adm_restorer *restorer;
@@ -61,11 +61,6 @@ struct dm_live_admin *adm_live(struct adm_app *app)
     return app->config.live;
 }
 
-struct dm_keyset *adm_keys(struct adm_app *app)
-{
-    return app->config.keys;
-}
-
 const struct dm_clock *adm_clock(struct adm_app *app)
 {
     return app->config.clock;
@@ -94,13 +89,24 @@ struct dm_settings *adm_app_settings(struct adm_app *app)
     return s;
 }
 
-void adm_app_set_settings(struct adm_app *app, struct dm_settings *s)
+void adm_app_pin(struct adm_app *app, struct dm_settings **ret_s, struct dm_keyset **ret_keys)
+{
+    pthread_mutex_lock(&app->lock);
+    *ret_s = dm_settings_ref(app->settings);
+    *ret_keys = dm_keyset_ref(app->config.keys);
+    pthread_mutex_unlock(&app->lock);
+}
+
+void adm_app_set_settings(struct adm_app *app, struct dm_settings *s, struct dm_keyset *keys)
 {
     pthread_mutex_lock(&app->lock);
     struct dm_settings *old = app->settings;
+    struct dm_keyset *old_keys = app->config.keys;
     app->settings = dm_settings_ref(s);
+    app->config.keys = dm_keyset_ref(keys);
     pthread_mutex_unlock(&app->lock);
     dm_settings_unref(old);
+    dm_keyset_unref(old_keys);
 }
 
 struct adm_security *adm_security_get(struct adm_app *app)

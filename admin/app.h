@@ -43,9 +43,11 @@ void adm_app_stop(struct adm_app *app); /* after the admin server stopped */
 void adm_handle(void *app, struct dm_admin_request *rq, struct dm_admin_response *rs);
 uint64_t adm_body_limit(void *app, dm_view method, dm_view target);
 bool adm_owns_api_path(dm_view method, dm_view path); /* DELETE and OPTIONS of /api/caches */
-/* Swaps the settings (reload); running calls keep theirs. */
-void adm_app_set_settings(struct adm_app *app, struct dm_settings *s);
+/* Swaps settings and keys (reload), references of its own; running calls keep theirs. */
+void adm_app_set_settings(struct adm_app *app, struct dm_settings *s, struct dm_keyset *keys);
 struct dm_settings *adm_app_settings(struct adm_app *app); /* a reference: unref it */
+/* Both of one moment; references: unref them. */
+void adm_app_pin(struct adm_app *app, struct dm_settings **ret_s, struct dm_keyset **ret_keys);
 void adm_app_wait_seeded(struct adm_app *app);             /* until the admin password is set */
 /* All documents as the dump wants them (memory mode): waits for the seed. Owned by the caller. */
 struct dm_json *adm_app_export(struct adm_app *app);
@@ -74,7 +76,6 @@ enum dm_code adm_app_reserve(struct adm_app *app, uint64_t generation,
 enum dm_code adm_app_reserved(struct adm_app *app, uint64_t *ret, struct dm_error *err) DM_MUST_USE;
 struct dm_documents *adm_documents(struct adm_app *app);
 struct dm_live_admin *adm_live(struct adm_app *app);
-struct dm_keyset *adm_keys(struct adm_app *app);
 dm_view
 adm_csrf_key(struct adm_app *app); /* random at start, where admins share no secret */
 const struct dm_clock *adm_clock(struct adm_app *app);

@@ -9,6 +9,7 @@
 #include "model/record.h"
 
 struct adm_app;
+struct dm_keyset;
 struct adm_route;
 
 enum { ADM_PARAMS_MAX = 5 };
@@ -36,7 +37,8 @@ struct adm_result {
 
 struct adm_call {
     struct adm_app *app;
-    struct dm_settings *settings; /* pinned for the call */
+    struct dm_settings *settings; /* pinned for the call, as are the keys */
+    struct dm_keyset *keys;
     const struct adm_route *route;
     struct dm_admin_request *rq;
     struct dm_admin_response *rs; /* extra fields: adm_header */

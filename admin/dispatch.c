@@ -227,7 +227,7 @@ void adm_handle(void *app, struct dm_admin_request *rq, struct dm_admin_response
     dm_view allow = DM_VIEW_NONE;
     dm_time started = dm_clock_mono(adm_clock(app));
 
-    c.settings = adm_app_settings(app);
+    adm_app_pin(app, &c.settings, &c.keys);
     c.query = question < rq->target.len ? dm_view_sub(rq->target, question + 1, rq->target.len)
                                         : DM_VIEW_NONE;
     c.route =
@@ -246,5 +246,6 @@ void adm_handle(void *app, struct dm_admin_request *rq, struct dm_admin_response
     dm_json_free(c.body);
     dm_json_free(c.result.response);
     dm_json_free(c.audit.details);
+    dm_keyset_unref(c.keys);
     dm_settings_unref(c.settings);
 }

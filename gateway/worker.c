@@ -26,11 +26,12 @@ static size_t share(int64_t of_process, size_t n_workers)
 
 static void notice_settings(struct gw_worker *w)
 {
-    const struct dm_settings *s = gw_snapshot_world(w->reader)->settings;
+    struct dm_settings *s = gw_snapshot_world(w->reader)->settings;
 
     if (s == w->settings)
         return;
-    w->settings = s;
+    dm_settings_unref(w->settings);
+    w->settings = dm_settings_ref(s);
     dm_http_client_limit(w->client, share(s->http_max_connections, w->n_workers),
                          share(s->http_max_keepalive, w->n_workers), s->http_keepalive_expiry);
     gw_principals_limit(w->principals, (size_t)s->cache_max_size, s->cache_ttl * DM_SEC);
@@ -155,6 +156,7 @@ void gw_worker_free(struct gw_worker *w)
     gw_tally_free(w->tally);
     gw_metrics_done(&w->metrics);
     dm_watch_free(w->watch);
+    dm_settings_unref(w->settings);
     gw_slab_done(&w->requests);
     dm_buf_done(&w->scratch);
     dm_mem_free(w->slots);

@@ -51,7 +51,7 @@ struct gw_worker {
     struct gw_slot *slots;
     size_t n_slots, n_workers;
     struct dm_buf scratch;              /* for one step, cleared by who takes it */
-    const struct dm_settings *settings; /* seen last: borrowed from the world, compared only */
+    struct dm_settings *settings; /* seen last; held, so that its address is not used again */
     struct {
         dm_time second;
         char text[32];

@@ -102,7 +102,7 @@ enum adm_auth_outcome adm_authenticate(struct adm_call *c, enum dm_jwt_use use)
 
     if (token.len == 0)
         return ADM_AUTH_UNAUTHORIZED;
-    fault = dm_jwt_verify(adm_keys(c->app), token, use, dm_clock_wall(adm_clock(c->app)), c->arena,
+    fault = dm_jwt_verify(c->keys, token, use, dm_clock_wall(adm_clock(c->app)), c->arena,
                           &claims);
     if (fault == DM_JWT_NO_ROOM) {
         adm_fail_err(c, ERR_TOO_MUCH_MEMORY);

@@ -50,7 +50,7 @@ static enum dm_code sign(struct adm_call *c, dm_view username, dm_view role_name
                          const struct dm_json *role, const char *use, int64_t life,
                          dm_view *ret_jti, dm_view *ret)
 {
-    const struct dm_key *signer = dm_keyset_signer(adm_keys(c->app));
+    const struct dm_key *signer = dm_keyset_signer(c->keys);
     int64_t now = dm_clock_wall(adm_clock(c->app)) / DM_SEC;
     struct dm_json *claims;
     struct dm_buf payload, token;

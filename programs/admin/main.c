@@ -1,5 +1,5 @@
 /* doorman-admin: the admin part over MongoDB and Redis, behind a front door of its own. */
-#include "io/front.h"
+#include "programs/admin/door.h"
 #include "programs/admin/part.h"
 #include "programs/admin/stores.h"
 #include "programs/admin/watch.h"
@@ -104,62 +104,6 @@ static void gauges(struct process *p)
     dm_metric_set(a->redis_up, watch_up(&a->redis));
 }
 
-/* --- the front door: everything but probes goes to the admin server --- */
-
-static bool serve(void *guest, struct dm_exchange *x, dm_view path)
-{
-    (void)guest;
-    if (!dm_path_is_data_plane(path))
-        return false;
-    dm_exchange_refuse(x, ERR_NOT_FOUND, DM_LIT("route")); /* served by gateways */
-    return true;
-}
-
-static const struct dm_settings *settings_of(void *guest)
-{
-    const struct process *p = guest;
-
-    return p->settings;
-}
-
-static enum dm_code make_guest(void *ctx, const struct dm_front_seat *seat, void **ret_guest,
-                               struct dm_error *err)
-{
-    (void)seat;
-    (void)err;
-    *ret_guest = ctx;
-    return DM_OK;
-}
-
-static void free_guest(void *guest)
-{
-    (void)guest; /* the process itself */
-}
-
-static bool make_front(struct admin *a)
-{
-    static const struct dm_front_guest nobody = {.serve = serve, .settings = settings_of};
-    struct process *p = &a->process;
-    const struct dm_front_config config = {.n_workers = (size_t)p->settings->threads,
-                                           .host = p->host,
-                                           .port = (uint16_t)p->settings->port,
-                                           .max_connections = p->max_connections,
-                                           .metrics = p->metrics,
-                                           .ops = &p->ops,
-                                           .clock = &dm_clock_system,
-                                           .guest = &nobody,
-                                           .make_guest = make_guest,
-                                           .free_guest = free_guest,
-                                           .admin_socket = a->part.socket_path,
-                                           .on_drained = process_drained,
-                                           .ctx = p};
-    struct dm_error err;
-
-    return (dm_front_new(&config, &a->front, &err) == DM_OK &&
-            dm_front_start(a->front, &err) == DM_OK) ||
-           process_fail(&err, "workers");
-}
-
 /* --- the program --- */
 
 static void on_published(void *ctx, uint64_t generation)
@@ -197,7 +141,7 @@ static int start(struct process *p)
     part.documents = a->stores.documents;
     part.live = a->stores.live;
     part.shared_secret = shared_secret(p->settings);
-    if (!start_watches(a) || !make_front(a))
+    if (!start_watches(a) || !door_make(p, a->part.socket_path, &a->front))
         return EX_OSERR;
     if (admin_part_start(&a->part, p, &part, &err) != DM_OK) {
         process_fail(&err, "admin part");
@@ -225,6 +169,11 @@ static size_t inflight(const struct process *p)
     return dm_front_inflight(DM_CONTAINER_OF(p, const struct admin, process)->front);
 }
 
+static void take_over(struct process *p, struct dm_settings *s, struct dm_keyset *keys)
+{
+    admin_part_take_over(&admin_of(p)->part, s, keys);
+}
+
 static void end(struct process *p, bool served)
 {
     struct admin *a = admin_of(p);
@@ -244,7 +193,7 @@ static void end(struct process *p, bool served)
 static int command_migrate(const struct program *program, struct process *p,
                            const struct options *o)
 {
-    struct dm_settings *settings = load_settings(program, o);
+    struct dm_settings *settings = load_settings(program, o, NULL);
     struct dm_documents *d = NULL;
     int code;
 
@@ -275,7 +224,8 @@ static const struct program program = {
             "Needed: MONGO_DB_HOSTS or MONGO_DB_URI, REDIS_HOST or REDIS_URL,\n"
             "DOORMAN_ADMIN_PASSWORD, and JWT_SECRET_KEY (or JWT_KEYS).\n"
             "\n"
-            "signals: TERM, INT  drain, exit 0     HUP  reopen the log files\n" OPTIONS_HELP_EXIT,
+            "signals: TERM, INT  drain, exit 0     HUP  read the settings again, reopen the log "
+            "files\n" OPTIONS_HELP_EXIT,
     .commands = commands,
     .n_commands = DM_COUNT_OF(commands),
     .prepare = prepare,
@@ -284,6 +234,7 @@ static const struct program program = {
     .drain = drain,
     .inflight = inflight,
     .end = end,
+    .take_over = take_over,
     .gauges = gauges,
 };
 

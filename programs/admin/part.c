@@ -45,6 +45,11 @@ enum dm_code admin_part_start(struct admin_part *a, struct process *p,
     return dm_admin_server_start(&server, &a->server, err);
 }
 
+void admin_part_take_over(struct admin_part *a, struct dm_settings *s, struct dm_keyset *keys)
+{
+    adm_app_set_settings(a->app, s, keys);
+}
+
 void admin_part_close(struct admin_part *a)
 {
     dm_admin_server_stop(DM_TAKE(a->server));

@@ -16,7 +16,7 @@ struct admin_part_config {
     struct dm_documents *documents; /* borrowed, outlive the part */
     struct dm_live_admin *live;
     bool memory_mode;
-    dm_view shared_secret; /* see adm_app_config */
+    dm_view shared_secret;                                /* see adm_app_config */
     void (*wait_applied)(void *ctx, uint64_t generation); /* see adm_app_config */
     void (*clear_caches)(void *ctx);
     void *ctx;
@@ -28,5 +28,6 @@ bool admin_part_make_socket(struct admin_part *a);
 /* Seeds, publishes, serves on the socket. */
 enum dm_code admin_part_start(struct admin_part *a, struct process *p,
                               const struct admin_part_config *c, struct dm_error *err) DM_MUST_USE;
+void admin_part_take_over(struct admin_part *a, struct dm_settings *s, struct dm_keyset *keys);
 void admin_part_close(struct admin_part *a); /* waits for running handlers; nothing changes after */
 void admin_part_free(struct admin_part *a);

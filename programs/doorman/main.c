@@ -83,6 +83,12 @@ static size_t inflight(const struct process *p)
     return gw_plane_inflight(DM_CONTAINER_OF(p, const struct doorman, process)->gateway.plane);
 }
 
+static void take_over(struct process *p, struct dm_settings *s, struct dm_keyset *keys)
+{
+    gateway_part_take_over(&doorman_of(p)->gateway, s, keys);
+    admin_part_take_over(&doorman_of(p)->admin, s, keys);
+}
+
 /* Admin handlers may wait for the plane's loops, so they end first; the dump is written once
  * nothing changes any more. */
 static void end(struct process *p, bool served)
@@ -105,15 +111,14 @@ static const struct command commands[] = {{"smoke", command_smoke}};
 static const struct program program = {
     .name = "doorman",
     .role = DM_ROLE_ALL,
-    .help =
-        "Doorman " DOORMAN_VERSION ": API gateway and admin API in one process, in memory.\n"
-        "\n"
-        "usage: doorman [COMMAND] [OPTION...]\n"
-        "\n" OPTIONS_HELP SMOKE_HELP OPTIONS_HELP_FLAGS
-        "Needed: DOORMAN_ADMIN_PASSWORD and JWT_SECRET_KEY (or JWT_KEYS).\n"
-        "\n"
-        "signals: TERM, INT  drain, dump, exit 0     USR1  write a dump now     HUP  reopen the "
-        "log files\n" OPTIONS_HELP_EXIT,
+    .help = "Doorman " DOORMAN_VERSION ": API gateway and admin API in one process, in memory.\n"
+            "\n"
+            "usage: doorman [COMMAND] [OPTION...]\n"
+            "\n" OPTIONS_HELP SMOKE_HELP OPTIONS_HELP_FLAGS
+            "Needed: DOORMAN_ADMIN_PASSWORD and JWT_SECRET_KEY (or JWT_KEYS).\n"
+            "\n"
+            "signals: TERM, INT  drain, dump, exit 0     USR1  write a dump now\n"
+            "         HUP  read the settings again, reopen the log files\n" OPTIONS_HELP_EXIT,
     .commands = commands,
     .n_commands = DM_COUNT_OF(commands),
     .start = start,
@@ -121,6 +126,7 @@ static const struct program program = {
     .drain = drain,
     .inflight = inflight,
     .end = end,
+    .take_over = take_over,
     .dump = doorman_dump,
 };
 

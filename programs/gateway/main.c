@@ -60,15 +60,16 @@ static bool connected(struct gateway *g)
 static enum dm_ops_health health(void *ctx)
 {
     struct gateway *g = gateway_of(ctx);
-    const struct dm_settings *s = g->process.settings;
 
     if (!atomic_load(&g->made) || atomic_load(&g->process.ops.generation) == 0)
         return DM_OPS_BAD;
     if (connected(g))
         return DM_OPS_GOOD;
-    if (s->revocation_fail_mode == DM_REVOCATION_FAIL_MODE_OPEN)
-        return DM_OPS_DEGRADED;
-    return mirror_age(g) <= s->revocation_max_stale * DM_SEC ? DM_OPS_DEGRADED : DM_OPS_BAD;
+    struct dm_settings *s = process_settings(&g->process);
+    const bool good = s->revocation_fail_mode == DM_REVOCATION_FAIL_MODE_OPEN ||
+                      mirror_age(g) <= s->revocation_max_stale * DM_SEC;
+    dm_settings_unref(s);
+    return good ? DM_OPS_DEGRADED : DM_OPS_BAD;
 }
 
 static const char *redis_state(void *ctx)
@@ -256,6 +257,11 @@ static size_t inflight(const struct process *p)
     return gw_plane_inflight(DM_CONTAINER_OF(p, const struct gateway, process)->part.plane);
 }
 
+static void take_over(struct process *p, struct dm_settings *s, struct dm_keyset *keys)
+{
+    gateway_part_take_over(&gateway_of(p)->part, s, keys);
+}
+
 static void end(struct process *p, bool served)
 {
     struct gateway *g = gateway_of(p);
@@ -278,13 +284,15 @@ static const struct program program = {
             "Needed: REDIS_HOST or REDIS_URL, and the keys that tokens are verified with\n"
             "(JWT_KEYS with public halves, or JWT_SECRET_KEY as the admin has it).\n"
             "\n"
-            "signals: TERM, INT  drain, exit 0     HUP  reopen the log files\n" OPTIONS_HELP_EXIT,
+            "signals: TERM, INT  drain, exit 0     HUP  read the settings again, reopen the log "
+            "files\n" OPTIONS_HELP_EXIT,
     .prepare = prepare,
     .start = start,
     .port = port,
     .drain = drain,
     .inflight = inflight,
     .end = end,
+    .take_over = take_over,
     .gauges = gauges,
 };
 

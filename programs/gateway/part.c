@@ -50,6 +50,11 @@ bool gateway_part_listen(struct gateway_part *g)
     return gw_plane_listen(g->plane, &err) == DM_OK || process_fail(&err, "main port");
 }
 
+void gateway_part_take_over(struct gateway_part *g, struct dm_settings *s, struct dm_keyset *keys)
+{
+    gw_snapshot_publish_settings(g->cell, s, keys);
+}
+
 void gateway_part_stop(struct gateway_part *g)
 {
     if (g->plane != NULL)

@@ -25,5 +25,6 @@ struct gateway_part_config {
 bool gateway_part_make(struct gateway_part *g, struct process *p,
                        const struct gateway_part_config *c);
 bool gateway_part_listen(struct gateway_part *g);
+void gateway_part_take_over(struct gateway_part *g, struct dm_settings *s, struct dm_keyset *keys);
 void gateway_part_stop(struct gateway_part *g); /* ends the threads; half-made ones too */
 void gateway_part_free(struct gateway_part *g);

@@ -17,7 +17,8 @@ static void print_buf(FILE *f, const struct dm_buf *b)
     fwrite(v.ptr, 1, v.len, f);
 }
 
-struct dm_settings *load_settings(const struct program *program, const struct options *o)
+struct dm_settings *load_settings(const struct program *program, const struct options *o,
+                                  struct dm_buf *ret_warnings)
 {
     const struct dm_settings_input in = {.role = program->role,
                                          .environ_ = (const char *const *)environ,
@@ -30,7 +31,10 @@ struct dm_settings *load_settings(const struct program *program, const struct op
     dm_buf_init(&warnings, TEXT_CAP);
     if (dm_settings_load(&in, &settings, &faults, &warnings) != DM_OK)
         settings = NULL;
-    print_buf(stderr, &warnings);
+    if (ret_warnings != NULL)
+        dm_buf_add(ret_warnings, dm_buf_view(&warnings));
+    if (ret_warnings == NULL || settings == NULL)
+        print_buf(stderr, &warnings);
     print_buf(stderr, &faults);
     dm_buf_done(&faults);
     dm_buf_done(&warnings);
@@ -39,7 +43,7 @@ struct dm_settings *load_settings(const struct program *program, const struct op
 
 int command_check_config(const struct program *program, struct process *p, const struct options *o)
 {
-    struct dm_settings *settings = load_settings(program, o);
+    struct dm_settings *settings = load_settings(program, o, NULL);
 
     (void)p;
     if (settings == NULL)
@@ -51,7 +55,7 @@ int command_check_config(const struct program *program, struct process *p, const
 
 int command_print_settings(const struct program *program, const struct options *o)
 {
-    struct dm_settings *settings = load_settings(program, o);
+    struct dm_settings *settings = load_settings(program, o, NULL);
     struct dm_buf text;
 
     if (settings == NULL)
@@ -66,7 +70,7 @@ int command_print_settings(const struct program *program, const struct options *
 
 int command_healthcheck(const struct program *program, struct process *p, const struct options *o)
 {
-    struct dm_settings *settings = load_settings(program, o);
+    struct dm_settings *settings = load_settings(program, o, NULL);
     int64_t port;
     bool alive;
 

@@ -8,5 +8,7 @@ int command_print_settings(const struct program *program, const struct options *
 int command_healthcheck(const struct program *program, struct process *p, const struct options *o);
 int command_version(const struct program *program, struct process *p, const struct options *o);
 
-/* Loads, prints warnings and faults to stderr. NULL: there were faults (exit 78). */
-struct dm_settings *load_settings(const struct program *program, const struct options *o);
+/* Loads; faults go to stderr, warnings too, or into `ret_warnings` where that is not NULL. NULL:
+ * there were faults (exit 78). */
+struct dm_settings *load_settings(const struct program *program, const struct options *o,
+                                  struct dm_buf *ret_warnings);

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "programs/process/commands.h"
 #include "programs/process/program.h"
+#include "programs/process/reload.h"
+#include "programs/process/reload_run.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +19,7 @@ enum {
     LETTERS = 64, /* from workers to the control loop */
     ARENA_CHUNK = 8 * 1024,
     ARENA_KEEP = 4,
-    FAULTS_CAP = 64 * 1024
+    TEXT_CAP = 1024 * 1024 /* all warnings, or all faults, of one configuration */
 };
 
 size_t process_shard(const struct process *p)
@@ -34,36 +36,22 @@ bool process_fail(const struct dm_error *err, const char *what)
 
 static void start_log(struct process *p)
 {
-    const struct dm_settings *s = p->settings;
+    struct dm_log_config config;
+    char *texts[2];
 
-    p->log_dir = dm_mem_text(s->logs_dir);
-    p->log_file = dm_mem_text(s->log_file);
-    const struct dm_log_config config = {.level = (enum dm_log_level)s->log_level,
-                                         .json = s->log_format == DM_LOG_FORMAT_JSON,
-                                         .utc = s->log_use_utc,
-                                         .process = p->program->name,
-                                         .dir = p->log_dir,
-                                         .file = p->log_file,
-                                         .max_bytes = (size_t)s->log_max_bytes,
-                                         .backup_count = (int)s->log_backup_count,
-                                         .fd = STDOUT_FILENO};
-
+    process_log_config(p, p->settings, &config, texts);
     dm_log_start(&config);
+    dm_mem_free(texts[0]);
+    dm_mem_free(texts[1]);
 }
 
 static bool make_keys(struct process *p)
 {
-    const struct dm_settings *s = p->settings;
-    const struct dm_keyset_source source = {.jwt_keys = dm_secret_view(&s->jwt_keys),
-                                            .secret = dm_secret_view(&s->jwt_secret_key),
-                                            .private_pem = dm_secret_view(&s->jwt_private_key),
-                                            .public_pem = s->jwt_public_key,
-                                            .sidecar = p->program->role == DM_ROLE_GATEWAY};
     struct dm_buf faults;
     bool good;
 
-    dm_buf_init(&faults, FAULTS_CAP);
-    good = dm_keyset_build(&source, &p->keys, &faults) == DM_OK;
+    dm_buf_init(&faults, TEXT_CAP);
+    good = reload_make_keys(p->settings, p->program->role, &p->keys, &faults) == DM_OK;
     if (!good)
         fprintf(stderr, "%.*s", DM_FMT(dm_buf_view(&faults)));
     dm_buf_done(&faults);
@@ -88,7 +76,7 @@ static void make_control(struct process *p)
 }
 
 /* Before any part: what needs no other machine. 0, or the exit code. */
-static int prepare(struct process *p)
+static int prepare(struct process *p, const char *config_file, dm_view warnings)
 {
     if (!process_fd_limit_good(p))
         return EX_CONFIG;
@@ -99,6 +87,7 @@ static int prepare(struct process *p)
         return EX_OSERR;
     if (!make_keys(p))
         return EX_CONFIG;
+    p->reload = reload_new(p, config_file, warnings);
     if (p->program->prepare != NULL)
         p->program->prepare(p);
     return process_open_status(p) ? 0 : EX_UNAVAILABLE;
@@ -153,6 +142,7 @@ static void on_started(struct dm_letter *l)
              p->program->port(p));
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, line);
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Application startup complete");
+    reload_start(p->reload);
     dm_log_flush(); /* whoever sees it ready finds how it started in the log */
     atomic_store(&p->ops.ready, true);
     if (p->stopping)
@@ -188,10 +178,12 @@ static int run(struct process *p)
 
 static void end(struct process *p)
 {
+    reload_stop(p->reload); /* whoever waits for one is a handler that a part would wait for */
     p->program->end(p, p->serving);
     dm_listener_free(p->status);
     dm_listener_limits_free(p->status_limits);
     dm_mailbox_free(p->control_box);
+    reload_free(p->reload);
     if (p->control != NULL)
         dm_loop_forget(p->control, &p->signals);
     if (p->signals.fd > 0)
@@ -203,12 +195,11 @@ static void end(struct process *p)
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Graceful shutdown complete");
     dm_log_stop();
     dm_metrics_free(p->metrics);
+    process_current_done(p);
     dm_settings_unref(p->settings);
     pthread_cond_destroy(&p->stop_cond);
     pthread_mutex_destroy(&p->stop_lock);
     dm_mem_free(p->host);
-    dm_mem_free(p->log_dir);
-    dm_mem_free(p->log_file);
 }
 
 static void init_stop(struct process *p)
@@ -224,19 +215,23 @@ static void init_stop(struct process *p)
 
 int process_run(const struct program *program, struct process *p, const struct options *o)
 {
-    int code;
+    struct dm_buf warnings;
+    int code = EX_CONFIG;
 
     dm_fault_from_env();
     p->program = program;
-    p->settings = load_settings(program, o);
-    if (p->settings == NULL)
-        return EX_CONFIG;
-    p->host = dm_mem_text(p->settings->host);
-    init_stop(p);
-    start_log(p);
-    code = prepare(p);
-    if (code == 0)
-        code = run(p);
-    end(p);
+    dm_buf_init(&warnings, TEXT_CAP);
+    p->settings = load_settings(program, o, &warnings);
+    if (p->settings != NULL) {
+        process_current_init(p);
+        p->host = dm_mem_text(p->settings->host);
+        init_stop(p);
+        start_log(p);
+        code = prepare(p, o->config_file, dm_buf_view(&warnings));
+        if (code == 0)
+            code = run(p);
+        end(p);
+    }
+    dm_buf_done(&warnings);
     return code;
 }

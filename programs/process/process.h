@@ -12,15 +12,21 @@
 
 struct program;
 struct options;
+struct reload;
 
 struct process {
     const struct program *program;
-    struct dm_settings *settings;
-    struct dm_keyset *keys;
+    struct dm_settings *settings; /* what it began with: for what only a restart changes */
+    /* In force. The control thread reads it freely, others by process_settings. */
+    struct dm_settings *current;
+    struct dm_keyset *keys; /* in force; the control thread, or while starting */
+    pthread_mutex_t current_lock_;
+    _Atomic uint64_t settings_number_; /* raised whenever `current` was swapped */
+    struct reload *reload;
     struct dm_metrics *metrics; /* a shard per worker, and one for everybody else */
     struct dm_ops ops;
-    size_t max_connections;          /* as many as the descriptor limit allows */
-    char *host, *log_dir, *log_file; /* NUL-ended copies of settings */
+    size_t max_connections; /* as many as the descriptor limit allows */
+    char *host;             /* NUL-ended copy of the setting */
     struct {
         struct dm_metric *ready, *draining, *generation, *log_dropped;
         _Atomic int64_t dropped_seen;
@@ -48,6 +54,17 @@ struct process {
 size_t process_shard(const struct process *p);
 /* Logs and prints why something did not come up; false, for `return`. */
 bool process_fail(const struct dm_error *err, const char *what);
+/* Settings in force, a reference: unref it. Any thread. */
+struct dm_settings *process_settings(struct process *p);
+/* What one thread has of the settings: a reference of its own, renewed by process_seat_refresh. */
+struct process_seat {
+    struct process *process;
+    struct dm_settings *settings;
+    uint64_t number_;
+};
+void process_seat_init(struct process_seat *seat, struct process *p);
+void process_seat_refresh(struct process_seat *seat); /* an atomic load where nothing changed */
+void process_seat_done(struct process_seat *seat);
 bool process_stopping(struct process *p); /* a signal said so; any thread */
 /* Waits, at most so long; false: it was told to stop meanwhile. The starting thread. */
 bool process_pause(struct process *p, dm_time at_most);
@@ -57,6 +74,14 @@ void process_drained(void *ctx); /* any thread; ctx: the process */
 int process_run(const struct program *program, struct process *p, const struct options *o);
 
 /* --- inside this room --- */
+/* From now on they are in force, everywhere; references of its own. Control thread. */
+void process_take_over(struct process *p, struct dm_settings *s, struct dm_keyset *keys);
+void process_current_init(struct process *p);
+void process_current_done(struct process *p);
+struct dm_log_config;
+/* As settings say; strings are held by `ret_texts`, for dm_mem_free after use. */
+void process_log_config(const struct process *p, const struct dm_settings *s,
+                        struct dm_log_config *ret, char *ret_texts[2]);
 bool process_fd_limit_good(struct process *p);
 bool process_open_status(struct process *p);
 bool process_watch_signals(struct process *p);

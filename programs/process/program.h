@@ -28,7 +28,9 @@ struct program {
     void (*drain)(struct process *p); /* leads to process_drained when the last request ended */
     size_t (*inflight)(const struct process *p);
     void (*end)(struct process *p, bool served);
-    void (*dump)(struct process *p);   /* SIGUSR1; NULL: nothing to dump */
+    void (*dump)(struct process *p); /* SIGUSR1; NULL: nothing to dump */
+    /* Hands settings and keys that are in force from now on to its parts. Control thread. */
+    void (*take_over)(struct process *p, struct dm_settings *s, struct dm_keyset *keys);
     void (*gauges)(struct process *p); /* before a scrape, on the scraping loop; NULL: no more */
 };
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "programs/process/process.h"
 #include "programs/process/program.h"
+#include "programs/process/reload.h"
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/signalfd.h>
@@ -42,14 +43,14 @@ static void start_drain(struct dm_timer *t)
     struct process *p = DM_CONTAINER_OF(t, struct process, step);
 
     dm_timer_init(&p->step, on_budget_spent);
-    dm_timer_start(p->control, &p->step, p->settings->shutdown_timeout_seconds);
+    dm_timer_start(p->control, &p->step, p->current->shutdown_timeout_seconds);
     p->program->drain(p);
 }
 
 void process_begin_drain(struct process *p)
 {
     dm_timer_init(&p->step, start_drain);
-    dm_timer_start(p->control, &p->step, p->settings->shutdown_delay_seconds);
+    dm_timer_start(p->control, &p->step, p->current->shutdown_delay_seconds);
 }
 
 static void wake_starter(struct process *p)
@@ -100,6 +101,7 @@ static void on_signal(struct dm_io *io, uint32_t events)
     case SIGHUP:
         dm_log_reopen();
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "log files reopened");
+        reload_ask(p->reload, RELOAD_SIGHUP);
         return;
     default:
         return;

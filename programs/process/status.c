@@ -17,7 +17,7 @@ static const struct dm_settings *settings_of(void *app)
 {
     const struct process *p = app;
 
-    return p->settings;
+    return p->current;
 }
 
 bool process_open_status(struct process *p)
