@@ -6,7 +6,9 @@ import dataclasses
 import os
 import pathlib
 import resource
+import signal
 import statistics
+import sys
 import tempfile
 import time
 
@@ -373,6 +375,8 @@ def main():
     part.add_argument("--only", choices=["memory"], help="print one part; writes nothing")
     parser.add_argument("--rate", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a run that is ended ends what it started
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     plan = QUICK if arguments.quick else Plan()

@@ -33,16 +33,15 @@ class Comparison:
         self.plan, self.runners, self.connections = plan, runners, connections
         self.cpu = {proxy.name: [] for proxy in runners}
         self.rate = {proxy.name: [] for proxy in runners}
+        self.beside = {proxy.name: [] for proxy in runners}  # CPU of what it asks, in µs
         self.void = []
 
     def round(self, number):
-        order = rotated(self.runners, number)
-        cpu, rate = {}, {}
-        for proxy in order:
+        found = {}
+        for proxy in rotated(self.runners, number):
             load.wrk(proxy, self.connections, self.plan.warm_up)
-            requests, seconds, used = load.wrk(proxy, self.connections, self.plan.seconds)
-            cpu[proxy.name], rate[proxy.name] = 1e6 * used / requests, requests / seconds
-        return cpu, rate
+            found[proxy.name] = load.wrk(proxy, self.connections, self.plan.seconds)
+        return found
 
     def sane(self, cpu):
         if {"haproxy_hs", "nginx"} <= cpu.keys():
@@ -55,15 +54,17 @@ class Comparison:
             if len(self.cpu[self.runners[0].name]) == self.plan.pairs:
                 break
             try:
-                cpu, rate = self.round(number)
+                found = self.round(number)
+                cpu = {name: 1e6 * run.cpu / run.requests for name, run in found.items()}
                 self.sane(cpu)
             except Void as reason:
                 self.void.append(str(reason))
                 say(f"void: {reason}")
                 continue
-            for name in cpu:
+            for name, run in found.items():
                 self.cpu[name].append(cpu[name])
-                self.rate[name].append(rate[name])
+                self.rate[name].append(run.requests / run.seconds)
+                self.beside[name].append(1e6 * run.beside / run.requests)
             say(f"{self.connections} connections: " +
                 ", ".join(f"{name} {value:.1f} µs" for name, value in cpu.items()))
         return self
