@@ -62,13 +62,14 @@ static void fault_at_key(struct dm_settings_loading *l, const struct dm_yaml *no
 static void fault_unknown(struct dm_settings_loading *l, const struct place *p,
                           const struct dm_yaml *node)
 {
-    char near[NAME_MAX_LEN], sentence[3 * NAME_MAX_LEN];
+    char near[NAME_MAX_LEN], sentence[3 * NAME_MAX_LEN], expected[2 * NAME_MAX_LEN];
     (void)snprintf(near, sizeof(near), "%s", dm_setting_nearest(dm_view_make(p->flat, p->len)));
     for (size_t i = 0; near[i] != '\0'; i++)
         near[i] = (char)tolower((unsigned char)near[i]);
     (void)snprintf(sentence, sizeof(sentence), "unknown key %s%s; did you mean %s?", p->dotted,
                    p->cut ? "..." : "", near);
-    fault_at_key(l, node, p->dotted, "unknown key", near, sentence);
+    (void)snprintf(expected, sizeof(expected), "a known key, such as %s", near);
+    fault_at_key(l, node, p->dotted, "unknown key", expected, sentence);
 }
 
 /* Keys that belong to one process and not to a file that all share. */
@@ -239,16 +240,34 @@ static void walk(struct dm_settings_loading *l, const struct place *above,
     }
 }
 
-static void fault_in_file(struct dm_settings_loading *l, const char *reason)
+/* Of the file as a whole. `f`: reason, perhaps expected, line and column (0: none). */
+static void fault_in_file(struct dm_settings_loading *l, struct dm_settings_fault f)
 {
-    char line[LINE_MAX_LEN];
-    (void)snprintf(line, sizeof(line), "%.*s:%s",
-                   DM_FMT(dm_view_sub(l->st->file, 0, LINE_MAX_LEN / 2)), reason);
-    dm_setting_fault_at(l,
-                        &(struct dm_settings_fault){.key = DM_LIT("DOORMAN_CONFIG_FILE"),
-                                                    .reason = dm_view_of(reason),
-                                                    .file = l->st->file},
-                        dm_view_of(line));
+    const dm_view shown = dm_view_sub(l->st->file, 0, LINE_MAX_LEN / 2);
+    char place[32] = "", line[LINE_MAX_LEN];
+    f.key = DM_LIT("DOORMAN_CONFIG_FILE");
+    f.file = l->st->file;
+    if (f.line > 0)
+        (void)snprintf(place, sizeof(place), "%u:%u:", f.line, f.column);
+    (void)snprintf(line, sizeof(line), "%.*s:%s %.*s%s%.*s", DM_FMT(shown), place, DM_FMT(f.reason),
+                   f.expected.len > 0 ? "; expected: " : "", DM_FMT(f.expected));
+    dm_setting_fault_at(l, &f, dm_view_of(line));
+}
+
+/* The reader of YAML begins its sentences with their place: "3:7: ...". */
+static void fault_of_yaml(struct dm_settings_loading *l, dm_view text)
+{
+    struct dm_settings_fault f = {.expected = DM_LIT("one YAML document")};
+    dm_view rest = text, line, column;
+    uint64_t at_line, at_column;
+    if (dm_view_split(&rest, ':', &line) && dm_view_split(&rest, ':', &column) &&
+        dm_parse_u64(line, UINT32_MAX, &at_line) && dm_parse_u64(column, UINT32_MAX, &at_column)) {
+        f.line = (unsigned)at_line;
+        f.column = (unsigned)at_column;
+        text = rest;
+    }
+    f.reason = dm_view_trim(text);
+    fault_in_file(l, f);
 }
 
 void dm_settings_scan_file(struct dm_settings_loading *l, dm_view path)
@@ -256,22 +275,26 @@ void dm_settings_scan_file(struct dm_settings_loading *l, dm_view path)
     static const struct place top;
     struct dm_buf text;
     struct dm_error err = {0};
-    char reason[DM_ERROR_TEXT];
     l->st->file = dm_settings_keep_text(l->st, path);
     dm_buf_init(&text, DM_SETTINGS_READ_CAP);
     const char *wrong = dm_settings_read(path, &text);
     if (wrong != NULL) {
-        (void)snprintf(reason, sizeof(reason), " could not be read: %s; expected: a readable file",
-                       wrong);
-        fault_in_file(l, reason);
+        char reason[DM_ERROR_TEXT];
+        (void)snprintf(reason, sizeof(reason), "could not be read: %s", wrong);
+        fault_in_file(l, (struct dm_settings_fault){.reason = dm_view_of(reason),
+                                                    .expected = DM_LIT("a readable file")});
     } else if (dm_yaml_parse(dm_buf_view(&text), &l->doc, &err) != DM_OK) {
-        fault_in_file(l, err.text);
+        fault_of_yaml(l, dm_view_of(err.text));
     } else if (dm_yaml_root(l->doc) != NULL) {
         const struct dm_yaml *root = dm_yaml_root(l->doc);
         if (root->kind == DM_YAML_MAP)
             walk(l, &top, root, 0);
         else if (!root->is_null)
-            fault_in_file(l, "1:1: not a mapping of settings; expected: key: value");
+            fault_in_file(l,
+                          (struct dm_settings_fault){.reason = DM_LIT("not a mapping of settings"),
+                                                     .expected = DM_LIT("key: value"),
+                                                     .line = root->line,
+                                                     .column = root->column});
     }
     dm_buf_done(&text);
 }

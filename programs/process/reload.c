@@ -247,7 +247,7 @@ static void on_ended(struct dm_job *j)
         else if (r->run.outcome == RELOAD_FAILED)
             keep_old(r);
         if (r->run.outcome != RELOAD_UNCHANGED)
-            reload_audit(&r->run, r->generation);
+            reload_audit(&r->run, dm_settings_file(r->p->current), r->generation);
     }
     reload_run_done(&r->run);
     pthread_mutex_lock(&r->lock);
@@ -338,10 +338,12 @@ void reload_start(struct reload *r)
 
     r->offload = dm_offload_new(1, 1);
     r->started = true;
-    if (s->config_watch)
+    if (s->config_watch) {
         r->watch = dm_file_watch_new(&config);
-    set_watch(r);
-    reload_ask(r, RELOAD_FILE); /* what changed while it started */
+        set_watch(r);
+        reload_ask(r, RELOAD_FILE); /* what changed while it started */
+    }
+    start_run(r); /* for whoever asked while it started */
 }
 
 void reload_stop(struct reload *r)

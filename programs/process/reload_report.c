@@ -241,7 +241,7 @@ void reload_log_faults(const struct dm_json *errors, uint64_t generation)
 }
 
 /* Over HTTP it is in the trail already, with the user who asked. */
-void reload_audit(const struct reload_run *run, uint64_t generation)
+void reload_audit(const struct reload_run *run, dm_view file, uint64_t generation)
 {
     struct dm_json *details;
     struct dm_buf text;
@@ -259,7 +259,7 @@ void reload_audit(const struct reload_run *run, uint64_t generation)
                DM_FC("username", "system"),
                DM_FC("action", "config.reload"),
                DM_FC("event_type", "config.reload"),
-               DM_F("target", dm_settings_file(run->current)),
+               DM_F("target", file),
                DM_FC("status", run->outcome == RELOAD_LOADED ? "success" : "failure"),
                DM_FJ("details", dm_buf_view(&text)),
            },

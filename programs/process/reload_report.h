@@ -29,4 +29,4 @@ const char *reload_source_name(unsigned sources);
 void reload_log_warnings(dm_view warnings);
 void reload_log_changes(const struct dm_settings *old, const struct reload_run *run);
 void reload_log_faults(const struct dm_json *errors, uint64_t generation);
-void reload_audit(const struct reload_run *run, uint64_t generation);
+void reload_audit(const struct reload_run *run, dm_view file, uint64_t generation);

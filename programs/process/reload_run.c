@@ -10,37 +10,16 @@ extern char **environ;
 
 /* --- faults as the answer and the log want them --- */
 
-/* YAML's own faults begin with their place: "3:7: ...". */
-static void take_place(dm_view *reason, unsigned *line, unsigned *column)
-{
-    const size_t first = dm_view_find_byte(*reason, ':', 0);
-    const size_t second = dm_view_find_byte(*reason, ':', first + 1);
-    int64_t at_line, at_column;
-
-    if (second >= reason->len ||
-        !dm_parse_i64(dm_view_sub(*reason, 0, first), 1, UINT32_MAX, &at_line) ||
-        !dm_parse_i64(dm_view_sub(*reason, first + 1, second - first - 1), 1, UINT32_MAX,
-                      &at_column))
-        return;
-    *line = (unsigned)at_line;
-    *column = (unsigned)at_column;
-    *reason = dm_view_sub(*reason, second + 1, SIZE_MAX);
-}
-
 static void on_fault(void *ctx, const struct dm_settings_fault *f)
 {
     struct reload_run *run = ctx;
     struct dm_json *o = dm_json_new_object();
-    dm_view reason = dm_view_trim(f->reason);
-    unsigned line = f->line, column = f->column;
 
-    if (line == 0 && f->file.len > 0)
-        take_place(&reason, &line, &column);
     dm_json_set_str(o, DM_LIT("key"), f->key);
     dm_json_set_str(o, DM_LIT("file"), f->file);
-    dm_json_set_i64(o, DM_LIT("line"), line);
-    dm_json_set_i64(o, DM_LIT("column"), column);
-    dm_json_set_str(o, DM_LIT("reason"), dm_view_trim(reason));
+    dm_json_set_i64(o, DM_LIT("line"), f->line);
+    dm_json_set_i64(o, DM_LIT("column"), f->column);
+    dm_json_set_str(o, DM_LIT("reason"), f->reason);
     dm_json_set_str(o, DM_LIT("expected"), f->expected);
     dm_json_push(run->errors, o);
 }
