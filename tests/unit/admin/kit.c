@@ -35,6 +35,11 @@ void kit_call_init(struct kit_call *k, struct adm_app *app, struct dm_settings *
     k->rq.arena = &k->arena;
     k->rq.host = DM_LIT("localhost:5001");
     k->c.app = app;
+    if (app != NULL) {
+        struct dm_settings *of_app;
+        adm_app_pin(app, &of_app, &k->c.keys);
+        dm_settings_unref(of_app);
+    }
     k->c.settings = s;
     k->c.rq = &k->rq;
     k->c.rs = &k->rs;
@@ -46,6 +51,7 @@ void kit_call_done(struct kit_call *k)
     dm_json_free(k->c.body);
     dm_json_free(k->c.result.response);
     dm_json_free(k->c.audit.details);
+    dm_keyset_unref(k->c.keys);
     dm_buf_done(&k->rs.body);
     dm_arena_reset(&k->arena);
     dm_arena_pool_free(k->pool);
