@@ -30,7 +30,7 @@ static void set_text(struct dm_json *o, dm_view name, dm_view text)
 /* RFC 9457 for a client that asks for it (R9). */
 static struct dm_json *problem(struct adm_call *c)
 {
-    const struct adm_result *r = &c->result;
+    struct adm_result *r = &c->result;
     struct dm_json *o = dm_json_new_object();
 
     dm_json_set_str(o, DM_LIT("type"), DM_LIT("about:blank"));
@@ -39,10 +39,12 @@ static struct dm_json *problem(struct adm_call *c)
                     cut(r->error_message.len > 0 ? r->error_message : r->error_code));
     set_text(o, DM_LIT("error_code"), r->error_code);
     dm_json_set_str(o, DM_LIT("instance"), c->rq->request_id);
+    if (r->data != NULL)
+        dm_json_set(o, DM_LIT("data"), DM_TAKE(r->data));
     return o;
 }
 
-static struct dm_json *error_body(const struct adm_result *r, bool strict)
+static struct dm_json *error_body(struct adm_result *r, bool strict)
 {
     struct dm_json *o = dm_json_new_object();
 
@@ -56,6 +58,8 @@ static struct dm_json *error_body(const struct adm_result *r, bool strict)
     set_text(o, DM_LIT("error_message"), r->error_message);
     if (r->error_code.len == 0 && r->error_message.len == 0)
         dm_json_set_str(o, DM_LIT("error_message"), DM_LIT("Request failed"));
+    if (r->data != NULL)
+        dm_json_set(o, DM_LIT("data"), DM_TAKE(r->data));
     return o;
 }
 

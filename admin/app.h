@@ -29,6 +29,11 @@ struct adm_app_config {
     void (*wait_applied)(void *ctx, uint64_t generation);
     void (*clear_caches)(
         void *ctx); /* DELETE /api/caches reaches the data plane of this process; NULL: none */
+    /* Reads the settings again and waits for the outcome; what is in force, and the last outcome.
+     * Reports as programs/process/reload.h says, owned by the caller; reload: NULL when the process
+     * ends. */
+    struct dm_json *(*reload)(void *ctx);
+    struct dm_json *(*reload_report)(void *ctx);
     void *ctx;
 };
 

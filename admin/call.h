@@ -33,6 +33,7 @@ struct adm_result {
     bool status_in_body; /* status_code stands in the body whatever the envelope (SEC010, SEC011) */
     bool detail;         /* {"detail": error_message} */
     bool no_body;
+    struct dm_json *data; /* of a refusal: stands in the body under this name; owned */
 };
 
 struct adm_call {

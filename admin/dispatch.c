@@ -153,6 +153,7 @@ static void check_permission(struct adm_call *c)
     if (adm_may(c, c->route->permission))
         return;
     adm_fail(c, 403, c->route->denied_code, c->route->denied_message);
+    c->result.detail = c->route->denied_code[0] == '\0';
     adm_header(c, "X-Doorman-Reason",
                adm_text(c, "permission; %s", adm_permission_name(c->route->permission)));
 }
@@ -245,6 +246,7 @@ void adm_handle(void *app, struct dm_admin_request *rq, struct dm_admin_response
     log_call(&c, started);
     dm_json_free(c.body);
     dm_json_free(c.result.response);
+    dm_json_free(c.result.data);
     dm_json_free(c.audit.details);
     dm_keyset_unref(c.keys);
     dm_settings_unref(c.settings);

@@ -1,5 +1,7 @@
 #include "programs/admin/part.h"
 
+#include "programs/process/reload.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,6 +20,21 @@ bool admin_part_make_socket(struct admin_part *a)
     return true;
 }
 
+/* ctx is the process, in both programs that have this part. */
+static struct dm_json *reload(void *ctx)
+{
+    const struct process *p = ctx;
+
+    return reload_and_wait(p->reload, RELOAD_HTTP);
+}
+
+static struct dm_json *report(void *ctx)
+{
+    const struct process *p = ctx;
+
+    return reload_report(p->reload);
+}
+
 enum dm_code admin_part_start(struct admin_part *a, struct process *p,
                               const struct admin_part_config *c, struct dm_error *err)
 {
@@ -31,6 +48,8 @@ enum dm_code admin_part_start(struct admin_part *a, struct process *p,
                                        .shared_secret = c->shared_secret,
                                        .wait_applied = c->wait_applied,
                                        .clear_caches = c->clear_caches,
+                                       .reload = c->reload != NULL ? c->reload : reload,
+                                       .reload_report = report,
                                        .ctx = c->ctx};
     struct dm_admin_server_config server = {.socket_path = a->socket_path,
                                             .max_threads = ADMIN_THREADS,
