@@ -240,12 +240,25 @@ static void *seed_password(void *arg)
     return NULL;
 }
 
-/* Credits spent since the last round go to the documents; a store that is away is asked again in
- * the next. */
+static void sweep(struct adm_app *app)
+{
+    struct dm_error err;
+    enum dm_code rc;
+
+    if (app->config.sweep == NULL)
+        return;
+    rc = app->config.sweep(app->config.ctx, &err);
+    if (rc != DM_OK && rc != DM_AGAIN)
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "documents.sweep.failed", DM_FC("reason", err.text));
+}
+
+/* Credits spent since the last round go to the documents, what expired goes from them; a store that
+ * is away is asked again in the next. */
 static void *reconcile(void *arg)
 {
     struct adm_app *app = arg;
 
+    sweep(app);
     pthread_mutex_lock(&app->lock);
     while (!app->stopping) {
         struct timespec until;
@@ -258,6 +271,7 @@ static void *reconcile(void *arg)
         if (adm_credits_reconcile(app, &err) != DM_OK)
             DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "credits.reconcile.failed",
                    DM_FC("reason", err.text));
+        sweep(app);
         pthread_mutex_lock(&app->lock);
     }
     pthread_mutex_unlock(&app->lock);

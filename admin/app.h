@@ -34,6 +34,9 @@ struct adm_app_config {
      * ends. */
     struct dm_json *(*reload)(void *ctx);
     struct dm_json *(*reload_report)(void *ctx);
+    /* Once at start and every minute, on a thread of the app's: documents that expired go.
+     * DM_AGAIN: another admin did it. NULL: the store needs no sweeping. */
+    enum dm_code (*sweep)(void *ctx, struct dm_error *err);
     void *ctx;
 };
 

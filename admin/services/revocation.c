@@ -4,8 +4,7 @@
 
 enum { ID_CAP = 1024, SECONDS_MIN = 1 };
 
-/* Document: {id, username, jti ("" for the whole user), expires (Unix seconds, 0: none)}. */
-static struct dm_json *revocation_doc(dm_view username, dm_view jti, int64_t expires)
+struct dm_json *adm_revocation_doc(dm_view username, dm_view jti, int64_t expires)
 {
     struct dm_json *o = dm_json_new_object();
     struct dm_buf id;
@@ -25,7 +24,7 @@ static struct dm_json *revocation_doc(dm_view username, dm_view jti, int64_t exp
 static enum dm_code revoke(struct adm_app *app, dm_view username, dm_view jti, int64_t expires,
                            struct dm_error *err)
 {
-    DM_DEFER(dm_json_freep) struct dm_json *doc = revocation_doc(username, jti, expires);
+    DM_DEFER(dm_json_freep) struct dm_json *doc = adm_revocation_doc(username, jti, expires);
     enum dm_code rc = adm_publish_possible(app, err);
 
     if (rc != DM_OK)

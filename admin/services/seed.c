@@ -20,6 +20,12 @@ static const struct dm_documents_unique uniques[] = {
     {"credit_defs", {"api_credit_group"}},
     {"user_credits", {"username"}},
     {"revocations", {"id"}},
+    {"endpoint_validations", {"endpoint_id"}},
+    {"protos", {"key"}},
+    {"vault_entries", {"username", "key_name"}},
+    {"tiers", {"tier_id"}},
+    {"user_tier_assignments", {"user_id"}},
+    {"rate_limit_rules", {"rule_id"}},
     {ADM_POLICY_COLLECTION, {"id"}},
 };
 

@@ -11,15 +11,12 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-static const dm_time sweep_period = 60 * DM_SEC; /* of documents that expired */
-
 struct admin {
     struct process process; /* first: programs are handed it */
     struct stores stores;
     struct admin_part part;
     struct dm_front *front;
     struct watch mongodb, redis;
-    dm_time swept; /* monotonic: by the thread that watches MongoDB */
     struct dm_metric *mongo_up, *redis_up;
 };
 
@@ -33,15 +30,8 @@ static struct admin *admin_of(struct process *p)
 static enum dm_code ask_mongodb(void *ctx, struct dm_error *err)
 {
     struct admin *a = ctx;
-    const dm_time now = dm_clock_mono(&dm_clock_system);
-    enum dm_code rc = dm_documents_ping(a->stores.documents, err);
-    uint64_t deleted;
 
-    if (rc != DM_OK || now - a->swept < sweep_period)
-        return rc;
-    a->swept = now;
-    return dm_documents_mongo_sweep(a->stores.documents, dm_clock_wall(&dm_clock_system) / DM_SEC,
-                                    &deleted, err);
+    return dm_documents_ping(a->stores.documents, err);
 }
 
 static enum dm_code ask_redis(void *ctx, struct dm_error *err)
@@ -116,6 +106,15 @@ static void on_published(void *ctx, uint64_t generation)
         continue;
 }
 
+static enum dm_code sweep(void *ctx, struct dm_error *err)
+{
+    struct admin *a = admin_of(ctx);
+    uint64_t deleted;
+
+    return dm_documents_mongo_sweep(a->stores.documents, dm_clock_wall(&dm_clock_system) / DM_SEC,
+                                    &deleted, err);
+}
+
 /* What every admin of a deployment has: the first of the keys that sign its tokens. */
 static dm_view shared_secret(const struct dm_settings *s)
 {
@@ -129,7 +128,7 @@ static dm_view shared_secret(const struct dm_settings *s)
 static int start(struct process *p)
 {
     struct admin *a = admin_of(p);
-    struct admin_part_config part = {.wait_applied = on_published, .ctx = p};
+    struct admin_part_config part = {.wait_applied = on_published, .sweep = sweep, .ctx = p};
     struct dm_error err;
     int code;
 
@@ -190,11 +189,22 @@ static void end(struct process *p, bool served)
 
 /* --- doorman-admin migrate --- */
 
+static void tell_migrated(const struct dm_documents_migrated *done)
+{
+    if (done->steps + done->indexes + done->documents == 0)
+        printf("nothing to do: schema is at version %d\n", DM_DOCUMENTS_SCHEMA_VERSION);
+    else
+        printf("schema is at version %d: %llu steps, %llu indexes, %llu documents changed\n",
+               DM_DOCUMENTS_SCHEMA_VERSION, (unsigned long long)done->steps,
+               (unsigned long long)done->indexes, (unsigned long long)done->documents);
+}
+
 static int command_migrate(const struct program *program, struct process *p,
                            const struct options *o)
 {
     struct dm_settings *settings = load_settings(program, o, NULL);
     struct dm_documents *d = NULL;
+    struct dm_documents_migrated done = {0};
     int code;
 
     (void)p;
@@ -202,9 +212,9 @@ static int command_migrate(const struct program *program, struct process *p,
         return EX_CONFIG;
     code = stores_open_documents(settings, &d);
     if (code == 0)
-        code = stores_migrate(d, NULL);
-    if (code == 0)
-        printf("schema is at version %d\n", DM_DOCUMENTS_SCHEMA_VERSION);
+        code = o->status ? stores_history(d) : stores_migrate(d, NULL, &done);
+    if (code == 0 && !o->status)
+        tell_migrated(&done);
     dm_documents_free(d);
     dm_settings_unref(settings);
     return code;

@@ -20,6 +20,7 @@ struct admin_part_config {
     void (*wait_applied)(void *ctx, uint64_t generation); /* see adm_app_config */
     void (*clear_caches)(void *ctx);
     struct dm_json *(*reload)(void *ctx); /* NULL: of this process alone */
+    enum dm_code (*sweep)(void *ctx, struct dm_error *err);
     void *ctx;
 };
 

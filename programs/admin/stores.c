@@ -1,5 +1,6 @@
 #include "programs/admin/stores.h"
 
+#include "admin/services/carry_over.h"
 #include "admin/services/seed.h"
 #include "base/log.h"
 #include "crypto/ed25519.h"
@@ -16,11 +17,23 @@ static const dm_time first_pause = DM_SEC, longest_pause = 8 * DM_SEC, lease_pau
 static const struct dm_documents_schema *schema(void)
 {
     static const struct dm_documents_expiry expiries[] = {{"revocations", "expires"}};
+    /* platform-access.md §9, platform-apis.md §14; docs/data-model.md */
+    static const struct dm_documents_index indexes[] = {
+        {"endpoints", {"api_id"}},
+        {"vault_entries", {"username"}},
+        {"tiers", {"name"}},
+        {"user_tier_assignments", {"tier_id"}},
+        {"rate_limit_rules", {"rule_type", "target_identifier"}},
+        {"config_snapshots", {"timestamp"}},
+    };
     static struct dm_documents_schema s;
 
     s.uniques = adm_uniques(&s.n_uniques);
     s.expiries = expiries;
     s.n_expiries = DM_COUNT_OF(expiries);
+    s.indexes = indexes;
+    s.n_indexes = DM_COUNT_OF(indexes);
+    s.adapt = adm_carry_over;
     return &s;
 }
 
@@ -75,14 +88,47 @@ static int insist(const char *what, enum dm_code (*ask)(void *store, struct dm_e
     }
 }
 
-static enum dm_code migrate(void *store, struct dm_error *err)
+struct migrating {
+    struct dm_documents *documents;
+    struct dm_documents_migrated *done;
+};
+
+static enum dm_code migrate(void *ctx, struct dm_error *err)
 {
-    return dm_documents_mongo_migrate(store, err);
+    const struct migrating *m = ctx;
+
+    return dm_documents_mongo_migrate(m->documents, m->done, err);
 }
 
-int stores_migrate(struct dm_documents *d, struct process *p)
+int stores_migrate(struct dm_documents *d, struct process *p, struct dm_documents_migrated *ret)
 {
-    return insist("MongoDB", migrate, d, p);
+    struct migrating m = {d, ret};
+
+    return insist("MongoDB", migrate, &m, p);
+}
+
+static enum dm_code history(void *ctx, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *done = NULL;
+    int64_t version;
+    enum dm_code rc = dm_documents_mongo_check(ctx, &version, err);
+
+    if (rc == DM_OK)
+        rc = dm_documents_mongo_history(ctx, &done, err);
+    if (rc != DM_OK)
+        return rc;
+    printf("schema is at version %lld, this program's is %d\n", (long long)version,
+           DM_DOCUMENTS_SCHEMA_VERSION);
+    for (struct dm_json *s = dm_json_first(done); s != NULL; s = dm_json_next(s))
+        printf("%.*s  %-12.*s %.*s\n", DM_FMT(dm_json_str(dm_json_get(s, DM_LIT("applied_at")))),
+               DM_FMT(dm_json_str(dm_json_get(s, DM_LIT("name")))),
+               DM_FMT(dm_json_str(dm_json_get(s, DM_LIT("checksum")))));
+    return DM_OK;
+}
+
+int stores_history(struct dm_documents *d)
+{
+    return insist("MongoDB", history, d, NULL);
 }
 
 static enum dm_code ping_live(void *store, struct dm_error *err)
@@ -126,7 +172,7 @@ int stores_open(struct stores *s, struct process *p)
     int code = stores_open_documents(p->settings, &s->documents);
 
     if (code == 0)
-        code = stores_migrate(s->documents, p);
+        code = stores_migrate(s->documents, p, NULL);
     if (code != 0)
         return code;
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "MongoDB connection verified");

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "programs/process/process.h"
-#include "store/documents.h"
+#include "store/mongo/documents_mongo.h"
 #include "store/redis/live_redis.h"
 
 struct stores {
@@ -21,4 +21,5 @@ void stores_free(struct stores *s);
 /* MongoDB alone: opened; brought to the schema of this program. Without a process nothing is waited
  * for: EX_TEMPFAIL when another admin is at it. */
 int stores_open_documents(const struct dm_settings *settings, struct dm_documents **ret);
-int stores_migrate(struct dm_documents *d, struct process *p);
+int stores_migrate(struct dm_documents *d, struct process *p, struct dm_documents_migrated *ret);
+int stores_history(struct dm_documents *d); /* printed: what was migrated, and when */

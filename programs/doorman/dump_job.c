@@ -1,5 +1,6 @@
 /* The memory dump of the process: restored before anything is seeded, written on SIGUSR1 and at the
  * end. */
+#include "admin/services/carry_over.h"
 #include "base/log.h"
 #include "programs/doorman/doorman.h"
 
@@ -19,8 +20,10 @@ static struct dm_dump_config config_of(const struct doorman *d)
 static bool import(struct doorman *d, struct dm_dump *dump)
 {
     struct dm_error err;
+    uint64_t carried;
 
-    if (dm_documents_memory_import(d->documents, dm_dump_next, dump, &err) != DM_OK) {
+    if (dm_documents_memory_import(d->documents, dm_dump_next, dump, &err) != DM_OK ||
+        adm_carry_over(d->documents, &carried, &err) != DM_OK) {
         DM_LOG(DM_LOG_CRITICAL, DM_VIEW_NONE, "memory.restore.failed",
                DM_F("file", dm_dump_file(dump)), DM_FC("reason", err.text));
         return false;

@@ -23,6 +23,8 @@ static bool parse_one(const char *program, int argc, char **argv, int *i, struct
         return value_of(program, argc, argv, i, &o->env);
     if (strcmp(arg, "--print-settings") == 0)
         return o->print_settings = true;
+    if (strcmp(arg, "--status") == 0)
+        return o->status = true;
     if (strcmp(arg, "--json") == 0)
         return o->json = true;
     if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)

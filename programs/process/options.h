@@ -8,6 +8,7 @@ struct options {
     const char *config_file; /* --config FILE */
     const char *env;         /* --env NAME, check-config only */
     bool print_settings, json, help;
+    bool status; /* --status, of commands that change something: only tell */
 };
 
 /* False: a sentence about the fault is on stderr, exit 64 (EX_USAGE). */
@@ -26,6 +27,7 @@ bool options_parse(const char *program, int argc, char **argv, struct options *r
     "  --env NAME         check-config: check as if ENV were NAME (production)\n"                  \
     "  --print-settings   print every setting with its value and origin, and exit\n"               \
     "  --json             with --print-settings: as JSON\n"                                        \
+    "  --status           migrate: tell what was done and when, change nothing\n"                  \
     "  --help             this text\n"                                                             \
     "\n"                                                                                           \
     "Settings come from the environment, the file, or defaults, in this order; "                   \

@@ -21,8 +21,8 @@ MAX_COLUMNS = 100
 CODE = (".c", ".h", ".py", ".sh", ".cmake", "CMakeLists.txt")
 SCRIPTS = ("scripts/", ".ci/", "bench/")
 # Data, other people's formats, and copies that must stay as they are.
-EXEMPT = ["*.def", "tests/data/*", "tests/fuzz/corpus/*", "bench/peers/*", "bench/results*",
-          "LICENSE"]
+EXEMPT = ["*.def", "tests/data/*", "tests/fixtures/*.bin", "tests/fuzz/corpus/*", "bench/peers/*",
+          "bench/results*", "LICENSE"]
 
 UNBOUNDED = ("strcpy strcat stpcpy sprintf vsprintf strtok gets alloca atoi atol atoll "
              "strtol strtoll strtoul strtoull").split()

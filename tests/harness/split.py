@@ -64,8 +64,8 @@ class Split:
             "REDIS_ADMISSION_TIMEOUT_MS": "1000",
             **(settings or {}),
         }
-        stores = {"MONGO_DB_URI": self.mongo.uri,
-                  "MONGO_DB_NAME": f"doorman_{os.getpid()}_{next(_databases)}"}
+        self.database = f"doorman_{os.getpid()}_{next(_databases)}"
+        stores = {"MONGO_DB_URI": self.mongo.uri, "MONGO_DB_NAME": self.database}
         self.admin_program = Doorman(self.folder / "admin",
                                      {"THREADS": "2", **self.settings, **stores},
                                      name="doorman-admin")
@@ -89,7 +89,8 @@ class Split:
         return self
 
     def start(self):
-        self.redis.start()
+        if not self.redis.running():  # a test may have put keys there
+            self.redis.start()
         self.admin_program.start()
         for gateway in self.gateways:
             gateway.start()

@@ -26,6 +26,9 @@ struct dm_documents_schema {
     size_t n_indexes;
     const struct dm_documents_expiry *expiries;
     size_t n_expiries;
+    /* Brings what other programs stored into the form of this one, at every migration, within its
+     * lease; idempotent. NULL: nothing to do. */
+    enum dm_code (*adapt)(struct dm_documents *d, uint64_t *ret_changed, struct dm_error *err);
 };
 
 struct dm_mongo_config {  /* texts are copied by open, the schema is borrowed */
@@ -60,12 +63,22 @@ enum { DM_DOCUMENTS_SCHEMA_VERSION = 1 }; /* of this program; raised by every ne
  */
 enum dm_code dm_documents_mongo_check(struct dm_documents *d, int64_t *ret_version,
                                       struct dm_error *err) DM_MUST_USE;
+struct dm_documents_migrated { /* what a migration found to do */
+    uint64_t steps, indexes, documents;
+};
 /* Brings indexes and documents to the schema of this program. Idempotent; safe to be killed and run
- * again. DM_AGAIN: another admin is at it, ask again shortly. DM_INVALID: as check, or documents
- * that violate a unique key are stored (err names collection and fields). DM_UNAVAILABLE. */
-enum dm_code dm_documents_mongo_migrate(struct dm_documents *d, struct dm_error *err) DM_MUST_USE;
+ * again. ret (may be NULL) is all zero when there was nothing to do. DM_AGAIN: another admin is at
+ * it, ask again shortly. DM_INVALID: as check, or documents that violate a unique key are stored
+ * (err names collection and fields). DM_UNAVAILABLE. */
+enum dm_code dm_documents_mongo_migrate(struct dm_documents *d, struct dm_documents_migrated *ret,
+                                        struct dm_error *err) DM_MUST_USE;
+/* The steps that were applied, oldest first: [{name, version, applied_at, checksum}] (operations.md
+ * S002.2), kept in the collection `schema_migrations`. */
+enum dm_code dm_documents_mongo_history(struct dm_documents *d, struct dm_json **ret,
+                                        struct dm_error *err) DM_MUST_USE;
 
-/* Deletes documents that expired before `now` (Unix seconds). To be called every minute or so. */
+/* Deletes documents that expired before `now` (Unix seconds). To be called by every admin once a
+ * minute: a lease lets one of them do it. DM_AGAIN: another one did. */
 enum dm_code dm_documents_mongo_sweep(struct dm_documents *d, int64_t now, uint64_t *ret_deleted,
                                       struct dm_error *err) DM_MUST_USE;
 

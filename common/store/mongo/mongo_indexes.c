@@ -171,7 +171,7 @@ static enum dm_code refused(const struct wanted *w, const bson_error_t *e, struc
 }
 
 static enum dm_code ensure(const struct dm_mongo *m, mongoc_client_t *client, struct wanted w,
-                           struct dm_error *err)
+                           uint64_t *made, struct dm_error *err)
 {
     bson_error_t e = {0};
     struct dm_buf old;
@@ -181,12 +181,16 @@ static enum dm_code ensure(const struct dm_mongo *m, mongoc_client_t *client, st
     if (rc == DM_OK && !good && dm_buf_view(&old).len > 0) /* the same fields, but not unique */
         rc = drop(m, client, &w, dm_buf_cstr(&old), err);
     dm_buf_done(&old);
-    if (rc != DM_OK || good || create(m, client, &w, &e))
+    if (rc != DM_OK || good)
         return rc;
-    if (w.flavour == UNIQUE_PARTIAL && option_unknown(&e)) {
+    bool created = create(m, client, &w, &e);
+    if (!created && w.flavour == UNIQUE_PARTIAL && option_unknown(&e)) {
         w.flavour = UNIQUE;
-        return create(m, client, &w, &e) ? DM_OK : refused(&w, &e, err);
+        created = create(m, client, &w, &e);
     }
+    *made += created;
+    if (created)
+        return DM_OK;
     if (w.flavour == EXPIRING && option_unknown(&e)) {
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "documents.no_ttl", DM_FC("collection", w.collection));
         return DM_OK; /* the sweeper does it alone */
@@ -195,7 +199,8 @@ static enum dm_code ensure(const struct dm_mongo *m, mongoc_client_t *client, st
 }
 
 enum dm_code dm_mongo_indexes_ensure(const struct dm_mongo *m, mongoc_client_t *client,
-                                     dm_mongo_keep_fn keep, void *ctx, struct dm_error *err)
+                                     dm_mongo_keep_fn keep, void *ctx, uint64_t *ret_made,
+                                     struct dm_error *err)
 {
     static const char *const expires[] = {DM_MONGO_EXPIRES, NULL};
     const struct dm_documents_schema *s = m->schema;
@@ -213,7 +218,7 @@ enum dm_code dm_mongo_indexes_ensure(const struct dm_mongo *m, mongoc_client_t *
                                 EXPIRING};
         rc = keep(ctx, err);
         if (rc == DM_OK)
-            rc = ensure(m, client, w, err);
+            rc = ensure(m, client, w, ret_made, err);
     }
     return rc;
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "crypto/random.h"
 #include "store/documents_backend.h"
 #include "store/mongo/documents_mongo.h"
 
@@ -76,7 +77,31 @@ bool dm_mongo_filter_is_unique(const struct dm_documents_schema *s, const char *
 /* The member that expires documents of the collection; NULL: they do not. */
 const char *dm_mongo_expiry_field(const struct dm_documents_schema *s, const char *collection);
 
-/* Every index of the schema. `keep` is called before each and may end it (the lease is gone). */
+/* Every index of the schema. `keep` is called before each and may end it (the lease is gone).
+ * *ret_made counts those that were not there. */
 typedef enum dm_code (*dm_mongo_keep_fn)(void *ctx, struct dm_error *err);
 enum dm_code dm_mongo_indexes_ensure(const struct dm_mongo *m, mongoc_client_t *client,
-                                     dm_mongo_keep_fn keep, void *ctx, struct dm_error *err);
+                                     dm_mongo_keep_fn keep, void *ctx, uint64_t *ret_made,
+                                     struct dm_error *err);
+/* Notes in `schema_migrations` that a step was done. */
+enum dm_code dm_mongo_history_note(struct dm_mongo *m, mongoc_client_t *client, const char *step,
+                                   struct dm_error *err);
+
+/* The program's notes about the database itself: version of the schema, leases. */
+#define DM_MONGO_META "doorman_meta"
+/* One holder at a time among all admins, by the server's clock, so that admins with different
+ * clocks agree. Ends by itself after length_ms. */
+struct dm_mongo_lease {
+    mongoc_client_t *client;
+    mongoc_collection_t *meta; /* DM_MONGO_META */
+    const char *id, *doing;    /* doing: what its holder does, for "another admin ..." */
+    int64_t length_ms;
+    char owner[DM_UUID_LEN + 1]; /* made by take */
+    bson_error_t error;          /* of the last call that failed, and whether the server is away */
+    bool away;
+};
+/* DM_AGAIN: it is another's. */
+enum dm_code dm_mongo_lease_take(struct dm_mongo_lease *l, struct dm_error *err);
+enum dm_code dm_mongo_lease_keep(struct dm_mongo_lease *l, struct dm_error *err);
+void dm_mongo_lease_give_back(struct dm_mongo_lease *l); /* best effort: else it ends by itself */
+bool dm_mongo_server_time(mongoc_client_t *client, int64_t *ret_ms, bson_error_t *e);

@@ -8,7 +8,7 @@
 static void assert_migrates(struct dm_documents *d)
 {
     struct dm_error err = {0};
-    if (dm_documents_mongo_migrate(d, &err) != DM_OK)
+    if (dm_documents_mongo_migrate(d, NULL, &err) != DM_OK)
         fail_msg("%s", err.text);
 }
 
@@ -49,7 +49,7 @@ static void newer_schema_is_refused(void **state)
                   "\"version\":99}]}");
     assert_int_equal(dm_documents_mongo_check(d, NULL, &err), DM_INVALID);
     assert_non_null(strstr(err.text, "99"));
-    assert_int_equal(dm_documents_mongo_migrate(d, &err), DM_INVALID);
+    assert_int_equal(dm_documents_mongo_migrate(d, NULL, &err), DM_INVALID);
     assert_int_equal(index_count("doorman_meta"), 1); /* and left as it was */
     dm_documents_free(d);
 }
@@ -60,7 +60,7 @@ static void held_lease_keeps_others_out_until_it_lapses(void **state)
     (void)state;
     store_command("{\"insert\":\"doorman_meta\",\"documents\":[{\"_id\":\"migration_lease\","
                   "\"owner\":\"other\",\"until\":{\"$date\":\"2199-01-01T00:00:00Z\"}}]}");
-    assert_int_equal(dm_documents_mongo_migrate(d, NULL), DM_AGAIN);
+    assert_int_equal(dm_documents_mongo_migrate(d, NULL, NULL), DM_AGAIN);
     store_command("{\"update\":\"doorman_meta\",\"updates\":[{\"q\":{\"_id\":\"migration_lease\"},"
                   "\"u\":{\"$set\":{\"until\":{\"$date\":\"2001-01-01T00:00:00Z\"}}}}]}");
     assert_migrates(d);
@@ -74,7 +74,7 @@ static void *migrate_thread(void *arg)
 {
     enum dm_code *rc = arg;
     struct dm_documents *d = store_again();
-    *rc = dm_documents_mongo_migrate(d, NULL);
+    *rc = dm_documents_mongo_migrate(d, NULL, NULL);
     dm_documents_free(d);
     return NULL;
 }
@@ -106,7 +106,7 @@ static void equal_documents_are_named_and_kept(void **state)
     (void)state;
     store_command("{\"insert\":\"users\",\"documents\":[{\"username\":\"ann\",\"i\":1},"
                   "{\"username\":\"ann\",\"i\":2}]}");
-    assert_int_equal(dm_documents_mongo_migrate(d, &err), DM_INVALID);
+    assert_int_equal(dm_documents_mongo_migrate(d, NULL, &err), DM_INVALID);
     assert_non_null(strstr(err.text, "username_1"));
     assert_non_null(strstr(err.text, "\"users\""));
     assert_int_equal(dm_documents_count(d, "users", NULL, 0, &n, NULL), DM_OK);

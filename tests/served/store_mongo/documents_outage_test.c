@@ -70,7 +70,7 @@ static void absent_server_is_unavailable(void **state)
     struct dm_mongo_stats stats;
     struct dm_error err = {0};
     assert_all_away(d);
-    assert_int_equal(dm_documents_mongo_migrate(d, &err), DM_UNAVAILABLE);
+    assert_int_equal(dm_documents_mongo_migrate(d, NULL, &err), DM_UNAVAILABLE);
     assert_int_equal(err.err, ERR_STORE_DOCUMENTS_AWAY);
     dm_documents_mongo_stats(d, &stats);
     assert_false(stats.up);

@@ -60,7 +60,7 @@ struct dm_documents *store_migrated(void)
 {
     struct dm_error err = {0};
     struct dm_documents *d = store_new();
-    if (dm_documents_mongo_migrate(d, &err) != DM_OK)
+    if (dm_documents_mongo_migrate(d, NULL, &err) != DM_OK)
         fail_msg("%s", err.text);
     return d;
 }
