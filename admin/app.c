@@ -1,5 +1,6 @@
 #include "admin/app.h"
 
+#include "admin/jobs/collector.h"
 #include "admin/jobs/restorer.h"
 #include "admin/router.h"
 #include "admin/services/credits.h"
@@ -8,6 +9,7 @@
 #include "admin/services/revocation.h"
 #include "admin/services/security.h"
 #include "admin/services/seed.h"
+#include "admin/services/trail.h"
 #include "base/log.h"
 #include "crypto/digest.h"
 #include "crypto/random.h"
@@ -28,6 +30,8 @@ struct adm_app {
     pthread_mutex_t publish_lock; /* held while a change is stored and published; guards mark */
     uint64_t mark;                /* generations below it are reserved, as far as we know */
     struct adm_restorer *restorer;
+    struct adm_collector *collector;
+    struct adm_trail *trail;
     pthread_cond_t seeded_cond;
     struct dm_settings *settings;
     struct adm_security *security;
@@ -79,6 +83,11 @@ dm_view adm_csrf_key(struct adm_app *app)
 const struct dm_sealing *adm_sealing(struct adm_app *app)
 {
     return app->sealing;
+}
+
+struct adm_trail *adm_app_trail(struct adm_app *app)
+{
+    return app->trail;
 }
 
 struct dm_settings *adm_app_settings(struct adm_app *app)
@@ -308,6 +317,7 @@ static void init_stop_cond(struct adm_app *app)
 static void free_app(struct adm_app *app)
 {
     dm_sealing_free(app->sealing);
+    adm_trail_free(app->trail);
     pthread_cond_destroy(&app->stop_cond);
     adm_security_unref(app->security);
     dm_settings_unref(app->settings);
@@ -339,6 +349,7 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     app->config.keys = dm_keyset_ref(c->keys);
     app->settings = dm_settings_ref(c->settings);
     app->watch = dm_watch_new();
+    app->trail = adm_trail_new();
     pthread_mutex_init(&app->lock, NULL);
     pthread_mutex_init(&app->publish_lock, NULL);
     pthread_cond_init(&app->seeded_cond, NULL);
@@ -355,12 +366,15 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     if (rc == DM_OK && !c->memory_mode)
         rc = adm_restorer_start(app, &app->restorer, err);
     if (rc == DM_OK)
+        rc = adm_collector_start(app, &app->collector, err);
+    if (rc == DM_OK)
         rc = start_reconciler(app, err);
     if (rc == DM_OK && pthread_create(&app->seeder, NULL, seed_password, app) != 0) {
         stop_reconciler(app);
         rc = DM_FAIL(err, DM_UNAVAILABLE, ERR_UNEXPECTED, "could not start the seeding thread");
     }
     if (rc != DM_OK) {
+        adm_collector_stop(DM_TAKE(app->collector));
         adm_restorer_stop(DM_TAKE(app->restorer));
         free_app(app);
         return rc;
@@ -373,6 +387,7 @@ void adm_app_stop(struct adm_app *app)
 {
     if (app == NULL)
         return;
+    adm_collector_stop(DM_TAKE(app->collector));
     stop_reconciler(app);
     pthread_join(app->seeder, NULL);
     adm_restorer_stop(DM_TAKE(app->restorer));
@@ -401,6 +416,7 @@ struct dm_json *adm_app_export(struct adm_app *app)
     struct dm_error err;
 
     adm_app_wait_seeded(app);
+    adm_collector_flush(app->collector);
     if (adm_credits_reconcile(app, &err) != DM_OK) /* the documents' balances are worth a dump */
         DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "credits.reconcile.failed", DM_FC("reason", err.text));
     return dm_documents_memory_export(app->config.documents);

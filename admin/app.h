@@ -65,6 +65,9 @@ bool adm_app_watch(struct adm_app *app, enum dm_watch_kind kind, dm_view who);
 
 const struct dm_sealing *adm_sealing(struct adm_app *app); /* API keys at rest */
 
+struct adm_trail;
+struct adm_trail *adm_app_trail(struct adm_app *app);
+
 struct adm_security;
 void adm_app_swap_security(struct adm_app *app, struct adm_security *s); /* takes the reference */
 /* Around storing a record and publishing it, and around reading records to publish them: else two

@@ -1,44 +1,106 @@
 #include "admin/audit.h"
 
 #include "admin/app.h"
+#include "admin/services/trail.h"
 #include "base/log.h"
-#include "base/redact.h"
 
-/* Secrets by key or by shape never reach the trail. Depth is that of details: one level of members.
- */
-static struct dm_json *sanitised(const struct dm_json *details)
+struct event {
+    dm_view message, action, target;
+    const char *status;
+    const struct dm_json *details; /* sanitised; NULL: none */
+    dm_view reason;                /* of details, for the log */
+};
+
+struct addresses {
+    char client[DM_ADDRESS_TEXT], effective[DM_ADDRESS_TEXT];
+    dm_view client_ip, effective_ip;
+};
+
+static void write_addresses(const struct adm_call *c, struct addresses *a)
 {
-    struct dm_json *o = dm_json_new_object();
+    a->client_ip = dm_view_make(a->client, dm_address_write(&c->rq->peer, a->client));
+    a->effective_ip = dm_view_make(a->effective, dm_address_write(&c->client, a->effective));
+}
 
-    for (struct dm_json *m = dm_json_first(details); m != NULL; m = dm_json_next(m)) {
-        dm_view name = dm_json_name(m), text = dm_json_str(m);
+static void write_log(const struct adm_call *c, const struct event *e, const struct addresses *a)
+{
+    struct dm_buf details;
+    dm_view shown; /* left out when there is none */
 
-        if (dm_redact_key(name) || (text.ptr != NULL && dm_redact_value(text)))
-            dm_json_set_str(o, name, DM_LIT("[REDACTED]"));
-        else
-            dm_json_set(o, name, dm_json_clone(m));
-    }
-    return o;
+    dm_buf_init(&details, DM_LOG_JSON_MAX);
+    if (e->details != NULL)
+        dm_json_write(e->details, &details);
+    shown =
+        dm_buf_ok(&details) && dm_buf_view(&details).len > 0 ? dm_buf_view(&details) : DM_VIEW_NONE;
+    dm_log(DM_LOG_AUDIT, c->rq->request_id, e->message,
+           (const struct dm_log_field[]){
+               DM_F("username", c->caller.username),
+               DM_F("action", e->action),
+               DM_F("event_type", e->action),
+               DM_F("target", e->target),
+               DM_FC("status", e->status),
+               DM_F("reason", e->reason),
+               DM_F("client_ip", a->client_ip),
+               DM_F("effective_ip", a->effective_ip),
+               DM_FJ("details", shown),
+           },
+           9);
+    dm_buf_done(&details);
+}
+
+static enum dm_code store(struct adm_call *c, const struct event *e, const struct addresses *a,
+                          struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *record = dm_json_new_object();
+    char now[DM_ISO_LEN + 1];
+    enum dm_code rc;
+
+    dm_time_iso(dm_clock_wall(adm_clock(c->app)), now);
+    dm_json_set_str(record, DM_LIT("timestamp"), dm_view_of(now));
+    dm_json_set_str(record, DM_LIT("request_id"), c->rq->request_id);
+    dm_json_set_str(record, DM_LIT("username"), c->caller.username);
+    dm_json_set_str(record, DM_LIT("action"), e->action);
+    dm_json_set_str(record, DM_LIT("target"), e->target);
+    dm_json_set_str(record, DM_LIT("status"), dm_view_of(e->status));
+    dm_json_set_str(record, DM_LIT("client_ip"), a->client_ip);
+    dm_json_set_str(record, DM_LIT("effective_ip"), a->effective_ip);
+    if (e->details != NULL)
+        dm_json_set(record, DM_LIT("details"), dm_json_clone(e->details));
+    rc = adm_trail_append(c->app, record, DM_VIEW_NONE, err);
+    if (rc != DM_OK)
+        DM_LOG(DM_LOG_ERROR, c->rq->request_id, "audit.store.failed", DM_F("action", e->action),
+               DM_FC("reason", err->text));
+    return rc;
+}
+
+static enum dm_code tell(struct adm_call *c, const struct event *e, struct dm_error *err)
+{
+    struct addresses a;
+
+    if (!c->settings->audit_enabled)
+        return DM_OK;
+    write_addresses(c, &a);
+    write_log(c, e, &a);
+    return store(c, e, &a, err);
 }
 
 void adm_audit_suspicious(struct adm_call *c, dm_view target, const char *reason)
 {
-    char client[DM_ADDRESS_TEXT], effective[DM_ADDRESS_TEXT];
-    const dm_view client_view = dm_view_make(client, dm_address_write(&c->rq->peer, client));
-    const dm_view effective_view = dm_view_make(effective, dm_address_write(&c->client, effective));
+    DM_DEFER(dm_json_freep) struct dm_json *details = dm_json_new_object();
+    struct event e = {DM_LIT("suspicious-activity"),
+                      DM_LIT("auth.suspicious"),
+                      target,
+                      "blocked",
+                      details,
+                      dm_view_of(reason)};
+    struct addresses a;
+    struct dm_error err;
 
-    dm_log(DM_LOG_AUDIT, c->rq->request_id, DM_LIT("suspicious-activity"),
-           (const struct dm_log_field[]){
-               DM_F("username", c->caller.username),
-               DM_FC("action", "auth.suspicious"),
-               DM_FC("event_type", "auth.suspicious"),
-               DM_F("target", target.len > 0 ? target : effective_view),
-               DM_FC("status", "blocked"),
-               DM_FC("reason", reason),
-               DM_F("client_ip", client_view),
-               DM_F("effective_ip", effective_view),
-           },
-           8);
+    write_addresses(c, &a);
+    if (target.len == 0)
+        e.target = a.effective_ip;
+    dm_json_set_str(details, DM_LIT("reason"), dm_view_of(reason));
+    (void)tell(c, &e, &err);
 }
 
 void adm_audit_watch(struct adm_call *c, enum dm_watch_kind kind, dm_view who, dm_view target)
@@ -52,32 +114,13 @@ void adm_audit_watch(struct adm_call *c, enum dm_watch_kind kind, dm_view who, d
         adm_audit_suspicious(c, target, reasons[kind]);
 }
 
-void adm_audit_write(struct adm_call *c, dm_view action, const char *status)
+enum dm_code adm_audit_write(struct adm_call *c, dm_view action, const char *status,
+                             struct dm_error *err)
 {
-    char client[DM_ADDRESS_TEXT], effective[DM_ADDRESS_TEXT];
-    dm_view client_view = dm_view_make(client, dm_address_write(&c->rq->peer, client));
-    dm_view effective_view = dm_view_make(effective, dm_address_write(&c->client, effective));
-    struct dm_buf details;
-    dm_view shown; /* left out when there is none */
+    DM_DEFER(dm_json_freep)
+    struct dm_json *details =
+        c->audit.details == NULL ? NULL : adm_trail_sanitised(c->audit.details);
+    const struct event e = {action, action, c->audit.target, status, details, DM_VIEW_NONE};
 
-    dm_buf_init(&details, DM_LOG_JSON_MAX);
-    if (c->audit.details != NULL) {
-        DM_DEFER(dm_json_freep) struct dm_json *clean = sanitised(c->audit.details);
-        dm_json_write(clean, &details);
-    }
-    shown =
-        dm_buf_ok(&details) && dm_buf_view(&details).len > 0 ? dm_buf_view(&details) : DM_VIEW_NONE;
-    dm_log(DM_LOG_AUDIT, c->rq->request_id, action,
-           (const struct dm_log_field[]){
-               DM_F("username", c->caller.username),
-               DM_F("action", action),
-               DM_F("event_type", action),
-               DM_F("target", c->audit.target),
-               DM_FC("status", status),
-               DM_F("client_ip", client_view),
-               DM_F("effective_ip", effective_view),
-               DM_FJ("details", shown),
-           },
-           8);
-    dm_buf_done(&details);
+    return tell(c, &e, err);
 }

@@ -28,6 +28,7 @@ static bool on_caches(const struct adm_call *c)
 
 static void check_address(struct adm_call *c)
 {
+    struct dm_error err;
     enum dm_err verdict;
 
     adm_client_address(c, &c->client);
@@ -41,7 +42,7 @@ static void check_address(struct adm_call *c)
     adm_header(c, "X-Doorman-Reason",
                verdict == ERR_IP_BLOCKED ? DM_LIT("ip; blacklist") : DM_LIT("ip; whitelist"));
     c->audit.target = c->rq->target;
-    adm_audit_write(c, DM_LIT("ip.global_deny"), "blocked");
+    (void)adm_audit_write(c, DM_LIT("ip.global_deny"), "blocked", &err);
 }
 
 static void check_route(struct adm_call *c, dm_view allow)
@@ -172,15 +173,23 @@ static void write_audit(struct adm_call *c)
 {
     bool denied = c->result.status == 403;
     dm_view action = c->audit.action;
+    struct dm_error err;
 
     if (c->route == NULL || c->audit.skip || (action.len == 0 && !denied))
         return;
     if (c->audit.target.ptr == NULL)
         c->audit.target = path_of(c->rq->target);
-    adm_audit_write(c, action.len > 0 ? action : DM_LIT("platform.request"),
-                    denied                   ? "blocked"
-                    : c->result.status < 300 ? "success"
-                                             : "failure");
+    if (adm_audit_write(c, action.len > 0 ? action : DM_LIT("platform.request"),
+                        denied                   ? "blocked"
+                        : c->result.status < 300 ? "success"
+                                                 : "failure",
+                        &err) == DM_OK)
+        return;
+    /* Nothing is told that left no trace: no token, no cookie of it either. */
+    dm_json_free(c->result.response);
+    c->result = (struct adm_result){0};
+    c->rs->fields = (struct dm_fields){0};
+    adm_fail_store(c, &err);
 }
 
 static void walk(struct adm_call *c, dm_view allow)

@@ -2,10 +2,13 @@
 
 #include "gateway/worker.h"
 
+static const dm_time SETTLE_WITHIN = 2 * DM_SEC; /* far below any grace of a shutdown */
+
 struct guest { /* the data plane on one worker's loop */
     struct gw_plane *plane;
     struct dm_live *live;
     struct gw_worker *worker;
+    dm_time settle_until; /* monotonic; 0: not asked yet */
 };
 
 struct gw_plane {
@@ -38,8 +41,23 @@ static void on_turn_start(void *arg)
     gw_snapshot_refresh(g->worker->reader);
 }
 
-static const struct dm_front_guest data_plane = {
-    .serve = serve, .settings = settings_of, .on_turn_start = on_turn_start};
+/* Figures, events, bandwidth and credits of the last moments. A store that takes none of it in
+ * time is as good as away. */
+static bool has_settled(void *arg)
+{
+    struct guest *g = arg;
+    const dm_time now = dm_loop_now(g->worker->loop);
+
+    if (g->settle_until == 0)
+        g->settle_until = now + SETTLE_WITHIN;
+    gw_tally_flush(g->worker->tally);
+    return dm_live_flush(g->live) == 0 || now >= g->settle_until;
+}
+
+static const struct dm_front_guest data_plane = {.serve = serve,
+                                                 .settings = settings_of,
+                                                 .on_turn_start = on_turn_start,
+                                                 .has_settled = has_settled};
 
 static void free_guest(void *arg)
 {

@@ -9,11 +9,11 @@
 #include "base/poison.h"
 
 enum {
-    APIS = 128,     /* called by one worker within one flush: a power of two; one more flushes */
-    APIS_MAX = 96,  /* of them in use: probing stays short */
+    APIS = 128,      /* called by one worker within one flush: a power of two; one more flushes */
+    APIS_MAX = 96,   /* of them in use: probing stays short */
     NAME_MAX_ = 128, /* "name/version"; a longer one counts in the totals alone */
-    USERS = 64,     /* named within one flush; more share OTHER */
-    USER_MAX = 200, /* 50 code points */
+    USERS = 64,      /* named within one flush; more share OTHER */
+    USER_MAX = 200,  /* 50 code points */
     STATUSES = 600,
     MINUTE = 60
 };
@@ -220,8 +220,8 @@ static void write_apis(const struct tables *now, struct dm_buf *out)
         const struct of_api *a = &now->apis[i];
         if (a->sums.count == 0)
             continue;
-        const int len = snprintf(name, sizeof name, "%.*s:%.*s", DM_FMT(a->protocol), (int)a->len,
-                                 a->name);
+        const int len =
+            snprintf(name, sizeof name, "%.*s:%.*s", DM_FMT(a->protocol), (int)a->len, a->name);
         write_member(out, &n, dm_view_make(name, (size_t)len));
         dm_buf_addf(out, "[%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",", a->sums.count, a->sums.errors,
                     a->sums.us);

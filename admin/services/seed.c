@@ -27,6 +27,12 @@ static const struct dm_documents_unique uniques[] = {
     {"user_tier_assignments", {"user_id"}},
     {"rate_limit_rules", {"rule_id"}},
     {ADM_POLICY_COLLECTION, {"id"}},
+    {"audit_log", {"position"}},
+    {"audit_log", {"event_id"}},
+    {"metrics_minutes", {"slot"}},
+    {"metrics_five_minutes", {"slot"}},
+    {"metrics_hours", {"slot"}},
+    {"metrics_days", {"slot"}},
 };
 
 const struct dm_documents_unique *adm_uniques(size_t *ret_n)

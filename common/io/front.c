@@ -111,11 +111,14 @@ static void on_turn_start(void *ctx)
 static void on_turn_end(void *ctx)
 {
     struct worker *w = ctx;
+    const struct dm_front_guest *guest = w->front->config.guest;
 
     if (w->listener != NULL)
         atomic_store_explicit(&w->inflight, dm_listener_inflight(w->listener),
                               memory_order_relaxed);
     if (!w->draining || (w->listener != NULL && dm_listener_connections(w->listener) > 0))
+        return;
+    if (guest->has_settled != NULL && !guest->has_settled(w->guest))
         return;
     w->draining = false;
     if (atomic_fetch_sub(&w->front->undrained, 1) == 1 && w->front->config.on_drained != NULL)

@@ -15,6 +15,9 @@ struct dm_front_guest {
     bool (*serve)(void *guest, struct dm_exchange *x, dm_view path);
     const struct dm_settings *(*settings)(void *guest); /* in force; borrowed for this turn */
     void (*on_turn_start)(void *guest);                 /* NULL: nothing to do */
+    /* While draining, after the last connection: asked at the end of every turn until yes, so that
+     * what still has to leave leaves. NULL: yes. */
+    bool (*has_settled)(void *guest);
 };
 
 struct dm_front_seat { /* what a worker has for its guest */

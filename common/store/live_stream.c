@@ -31,6 +31,11 @@ size_t dm_live_emit_pending(const struct dm_live *l, enum dm_stream s)
     return l->ops->emit_pending(l, s);
 }
 
+size_t dm_live_flush(struct dm_live *l)
+{
+    return l->ops->flush == NULL ? 0 : l->ops->flush(l);
+}
+
 enum dm_code dm_live_take(struct dm_live_admin *a, enum dm_stream s, struct dm_live_batch **ret,
                           struct dm_error *err)
 {

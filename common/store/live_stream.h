@@ -23,6 +23,9 @@ size_t dm_live_emit(struct dm_live *l, enum dm_stream s, dm_view id,
                     dm_view record) DM_MUST_USE;
 /* Records of this handle that the store has not got yet. */
 size_t dm_live_emit_pending(const struct dm_live *l, enum dm_stream s);
+/* On the way down: sends at once what waits (records, bandwidth, settled credits). Gives how many
+ * pieces the store has not got yet but may still get: 0 also while it is away. Loop thread. */
+size_t dm_live_flush(struct dm_live *l);
 
 /* --- the admin's side: blocking, one thread at a time for each stream --- */
 struct dm_live_entry { /* views live as long as the batch */

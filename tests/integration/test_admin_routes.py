@@ -92,6 +92,7 @@ ROUTES = {
     ("get", "/platform/config/current"): (A, NO_CODE),
     ("post", "/platform/config/reload"): (A, NO_CODE),
     ("get", "/platform/config/reloadable-keys"): (A, NO_CODE),
+    ("get", "/platform/monitor/metrics"): (A, "MON001"),
     ("post", "/platform/tools/cors/check"): (A, "TLS001"),
     ("delete", "/api/caches"): (
         (

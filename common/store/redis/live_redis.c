@@ -127,6 +127,15 @@ static void handle_free(struct dm_live *l)
     dm_mem_free(h);
 }
 
+static size_t flush(struct dm_live *l)
+{
+    struct live_redis_handle *h = live_redis_handle_of(l);
+    if (!dm_redis_connected(h->redis))
+        return 0;
+    return live_streams_flush(h->streams) + live_bandwidth_flush(h->bandwidth) +
+           live_credits_flush(h->credits);
+}
+
 static const struct dm_live_ops redis_ops = {
     .cancel = cancel,
     .ask_admit = live_redis_ask_admit,
@@ -137,6 +146,7 @@ static const struct dm_live_ops redis_ops = {
     .subscribe = live_redis_subscribe,
     .emit = live_redis_emit,
     .emit_pending = live_redis_emit_pending,
+    .flush = flush,
     .free = handle_free,
 };
 

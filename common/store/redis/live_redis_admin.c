@@ -97,6 +97,7 @@ static void init_scripts(struct live_redis_scripts *s)
     dm_redis_script_init(&s->hit, DM_SCRIPT_HIT);
     dm_redis_script_init(&s->credits_set, DM_SCRIPT_CREDIT DM_SCRIPT_CREDITS_SET);
     dm_redis_script_init(&s->credits_get, DM_SCRIPT_CREDIT DM_SCRIPT_CREDITS_GET);
+    dm_redis_script_init(&s->take, DM_SCRIPT_TAKE);
     dm_redis_script_init(&s->done, DM_SCRIPT_DONE);
 }
 

@@ -283,6 +283,16 @@ static void on_timer(struct dm_timer *t)
         start_timer(b);
 }
 
+size_t live_bandwidth_flush(struct live_bandwidth *b)
+{
+    size_t n = 0;
+    if (dm_list_empty(&b->under_way))
+        send_all(b);
+    DM_LIST_EACH_SAFE(&b->under_way, l, tmp)
+    n++;
+    return n + dm_index_count(&b->index);
+}
+
 struct live_bandwidth *live_bandwidth_new(struct live_redis_handle *h)
 {
     struct live_bandwidth *b = DM_NEW(struct live_bandwidth);

@@ -12,7 +12,7 @@ struct dm_resolver;
 struct live_publisher; /* live_redis_publish.c */
 
 struct live_redis_scripts { /* of the admin's calls */
-    struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get, done;
+    struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get, take, done;
 };
 
 struct live_redis_admin {

@@ -237,6 +237,12 @@ void live_redis_settle(struct dm_live *l, dm_view group, dm_view subject, dm_vie
     send_owed(o);
 }
 
+size_t live_credits_flush(struct live_credits *c)
+{
+    on_again(&c->again);
+    return c->n_owed;
+}
+
 /* --- life --- */
 
 struct live_credits *live_credits_new(struct live_redis_handle *h)

@@ -28,6 +28,7 @@ struct line {
     struct dm_outbox box;
     struct dm_outbox_entry *sent[BATCH]; /* under way, in order */
     size_t n_sent;
+    bool refused; /* the last time: the stream is full, or Redis is */
     struct dm_redis_ask ask;
     struct dm_timer timer;
 };
@@ -52,6 +53,7 @@ static void on_appended(struct dm_redis_ask *q, enum dm_code rc, const struct dm
         live_redis_odd(k->of->handle, "records", reply);
         took = 0;
     }
+    k->refused = took == 0;
     while (k->n_sent > (size_t)took)
         dm_outbox_put_back(&k->box, k->sent[--k->n_sent]);
     while (k->n_sent > 0)
@@ -103,6 +105,22 @@ size_t live_redis_emit_pending(const struct dm_live *l, enum dm_stream s)
     const struct line *k =
         &DM_CONTAINER_OF(l, const struct live_redis_handle, base)->streams->lines[s];
     return k->box.n + k->n_sent;
+}
+
+size_t live_streams_flush(struct live_streams *s)
+{
+    size_t n = 0;
+    for (int i = 0; i < DM_STREAMS; i++) {
+        struct line *k = &s->lines[i];
+        if (k->refused)
+            continue;
+        if (k->n_sent == 0 && k->box.n > 0) {
+            dm_timer_stop(&k->timer);
+            send(k);
+        }
+        n += k->n_sent + k->box.n;
+    }
+    return n;
 }
 
 struct live_streams *live_streams_new(struct live_redis_handle *h)

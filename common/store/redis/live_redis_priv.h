@@ -134,6 +134,7 @@ void live_redis_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_
 /* live_redis_bandwidth.c */
 struct live_bandwidth *live_bandwidth_new(struct live_redis_handle *h);
 void live_bandwidth_free(struct live_bandwidth *b);
+size_t live_bandwidth_flush(struct live_bandwidth *b); /* these three: dm_live_flush */
 /* Bytes that wait here to be added to that window: an admission counts them as used. */
 int64_t live_bandwidth_unsent(const struct live_bandwidth *b, dm_view subject, int64_t window);
 void live_redis_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window, int64_t bytes);
@@ -141,6 +142,7 @@ void live_redis_add_bandwidth(struct dm_live *l, dm_view subject, int64_t window
 /* live_redis_credits.c */
 struct live_credits *live_credits_new(struct live_redis_handle *h);
 void live_credits_free(struct live_credits *c);
+size_t live_credits_flush(struct live_credits *c);
 void live_redis_ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask, dm_time deadline,
                             struct dm_live_wait *w, dm_reserve_fn fn);
 void live_redis_settle(struct dm_live *l, dm_view group, dm_view subject, dm_view id, bool spent);
@@ -148,6 +150,7 @@ void live_redis_settle(struct dm_live *l, dm_view group, dm_view subject, dm_vie
 /* live_redis_emit.c */
 struct live_streams *live_streams_new(struct live_redis_handle *h);
 void live_streams_free(struct live_streams *s);
+size_t live_streams_flush(struct live_streams *s);
 size_t live_redis_emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record);
 size_t live_redis_emit_pending(const struct dm_live *l, enum dm_stream s);
 
