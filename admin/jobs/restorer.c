@@ -26,9 +26,11 @@ static void wake(struct adm_restorer *r, bool dirty)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* A store that is reached again may be another: a replica that took over without the last writes,
+ * a node of a Cluster that came back empty. So everything is compared. */
 static void on_reach(void *ctx)
 {
-    wake(ctx, false);
+    wake(ctx, true);
 }
 
 void adm_restorer_dirty(struct adm_restorer *r)

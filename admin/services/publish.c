@@ -167,16 +167,19 @@ static enum dm_code put_everything(struct adm_app *app, bool forget, uint64_t *r
 enum dm_code adm_publish_all(struct adm_app *app, bool forget, struct dm_error *err)
 {
     uint64_t generation = 0;
-    enum dm_code rc = adm_app_restore_lock(app, err);
+    enum dm_code rc = adm_credits_restore(app, err);
 
+    /* Accounts first: data planes take a store for whole again once policy stands there, and an
+     * account that is not there would be a refusal. */
+    if (rc == DM_OK)
+        rc = adm_app_restore_lock(app, err);
     if (rc != DM_OK)
         return rc;
     rc = put_everything(app, forget, &generation, err);
     adm_app_publish_unlock(app);
-    if (rc != DM_OK)
-        return rc;
-    wait_applied(app, generation);
-    return adm_credits_restore(app, err);
+    if (rc == DM_OK)
+        wait_applied(app, generation);
+    return rc;
 }
 
 enum dm_code adm_publish_possible(struct adm_app *app, struct dm_error *err)

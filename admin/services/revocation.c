@@ -2,7 +2,11 @@
 
 #include "admin/services/publish.h"
 
-enum { ID_CAP = 1024, SECONDS_MIN = 1 };
+enum {
+    ID_CAP = 1024,
+    SECONDS_MIN = 1,
+    PIECE = 64 /* restored under one lock: far less than a lease lasts */
+};
 
 struct dm_json *adm_revocation_doc(dm_view username, dm_view jti, int64_t expires)
 {
@@ -85,13 +89,36 @@ static enum dm_code restore_one(struct adm_app *app, const struct dm_json *doc,
                           dm_json_str(dm_json_get(doc, DM_LIT("jti"))), expires * DM_SEC, err);
 }
 
+/* Under the lock, as they are now: one that was taken back meanwhile must not come back. */
+static enum dm_code restore_piece(struct adm_app *app, const struct dm_json **next,
+                                  struct dm_error *err)
+{
+    enum dm_code rc = adm_app_restore_lock(app, err);
+
+    if (rc != DM_OK)
+        return rc;
+    for (size_t n = 0; rc == DM_OK && n < PIECE && *next != NULL; n++) {
+        const struct dm_filter key = DM_WHERE("id", dm_json_str(dm_json_get(*next, DM_LIT("id"))));
+        DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
+        rc = dm_documents_find(adm_documents(app), "revocations", &key, 1, &doc, NULL, err);
+        if (rc == DM_OK)
+            rc = restore_one(app, doc, err);
+        if (rc == DM_NOT_FOUND)
+            rc = DM_OK;
+        *next = dm_json_next(*next);
+    }
+    adm_app_publish_unlock(app);
+    return rc;
+}
+
 enum dm_code adm_revocations_restore(struct adm_app *app, struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
     const struct dm_query all = {0};
     enum dm_code rc = dm_documents_list(adm_documents(app), "revocations", &all, &docs, err);
+    const struct dm_json *next = dm_json_first(docs);
 
-    for (struct dm_json *d = dm_json_first(docs); rc == DM_OK && d != NULL; d = dm_json_next(d))
-        rc = restore_one(app, d, err);
+    while (rc == DM_OK && next != NULL)
+        rc = restore_piece(app, &next, err);
     return rc;
 }

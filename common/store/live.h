@@ -76,7 +76,8 @@ struct dm_reserve_ask { /* copied by the ask */
 enum dm_reserve_verdict {
     DM_RESERVE_UNKNOWN = 0, /* store away or late; perhaps taken */
     DM_RESERVE_YES,
-    DM_RESERVE_NONE /* no record, or nothing left */
+    DM_RESERVE_NONE, /* no record, or nothing left */
+    DM_RESERVE_AWAY  /* store known to be away: not asked, nothing was taken */
 };
 typedef void (*dm_reserve_fn)(struct dm_live_wait *w, enum dm_reserve_verdict v);
 /* Takes one credit if there is one. Whoever is told UNKNOWN, or cancels, settles with spent false:

@@ -55,6 +55,9 @@ static enum gw_next answered(struct gw_request *rq)
     case DM_RESERVE_UNKNOWN: /* perhaps taken */
         gw_credits_cancel(rq);
         return gw_refuse(rq, ERR_STORE_LIVE_AWAY, "credits; store");
+    case DM_RESERVE_AWAY:
+        rq->credit.state = GW_CREDIT_NONE;
+        return gw_refuse(rq, ERR_STORE_LIVE_AWAY, "credits; store");
     }
     DM_UNREACHABLE();
 }

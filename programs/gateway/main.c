@@ -27,7 +27,7 @@ struct gateway {
     struct dm_buf verify_key;
     struct dm_admin_origin origin; /* ADMIN_UPSTREAM_URL */
     char origin_key[ORIGIN_MAX];
-    struct dm_metric *redis_up, *revocation_age;
+    struct dm_metric *redis_up, *breakers_open, *revocation_age;
     _Atomic bool made; /* everything that health() looks at is there */
 };
 
@@ -46,11 +46,12 @@ static dm_time mirror_age(struct gateway *g)
     return outlook.mirror_age;
 }
 
-/* The connection stands, and what is said over it is answered: the mirror of revocations is
- * confirmed every second. Before it is loaded only the connection counts. */
+/* The connection stands, no worker decides without it, and what is said over it is answered: the
+ * mirror of revocations is confirmed every second. Before it is loaded only the first two count. */
 static bool connected(struct gateway *g)
 {
-    if (!atomic_load(&g->made) || !dm_live_redis_connected(g->hub))
+    if (!atomic_load(&g->made) || !dm_live_redis_connected(g->hub) ||
+        dm_live_redis_deciding_alone(g->hub) > 0)
         return false;
     const dm_time age = mirror_age(g);
     return age == DM_NEVER || age <= silence;
@@ -90,6 +91,7 @@ static void gauges(struct process *p)
     if (!atomic_load(&g->made))
         return;
     dm_metric_set(g->redis_up, connected(g));
+    dm_metric_set(g->breakers_open, dm_live_redis_deciding_alone(g->hub));
     const dm_time age = mirror_age(g);
     dm_metric_set(g->revocation_age, age == DM_NEVER ? -1 : (double)age / DM_SEC);
 }
@@ -103,6 +105,8 @@ static void prepare(struct process *p)
     p->ops.health = health;
     g->redis_up = dm_metric_get(g->process.metrics, DM_GAUGE, "doorman_redis_up", "",
                                 "1 while Redis answers", NULL, 0);
+    g->breakers_open = dm_metric_get(g->process.metrics, DM_GAUGE, "doorman_redis_breakers_open",
+                                     "", "Workers that decide without Redis now", NULL, 0);
     g->revocation_age = dm_metric_get(
         g->process.metrics, DM_GAUGE, "doorman_revocation_mirror_age_seconds", "",
         "Since the local mirror of revocations was known to be right; -1: never", NULL, 0);

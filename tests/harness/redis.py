@@ -42,6 +42,8 @@ class RedisServer:
     """One redis-server, or one Sentinel. options: ("requirepass", "x"), ("databases", 4), ..."""
 
     clock = None  # a MovedClock that it lives by; set before start
+    host = "127.0.0.1"
+    inside = ()  # what its command line begins with (harness.network)
 
     def __init__(self, folder, *options, sentinel=False, password=None, tls=None,
                  own=None):
@@ -57,7 +59,12 @@ class RedisServer:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
+
+    @property
+    def settings(self):
+        """What a program is told to find it."""
+        return {"REDIS_URL": self.url}
 
     @property
     def url(self):
@@ -71,12 +78,12 @@ class RedisServer:
         config = self.folder / "redis.conf"
         if not (self.sentinel and config.exists()):  # a Sentinel keeps its own notes there
             port = [] if self.tls else [("port", self.port)]
-            lines = port + [("bind", "127.0.0.1"), ("dir", self.folder)]
+            lines = port + [("bind", self.host), ("dir", self.folder)]
             if not self.sentinel:
                 lines += [("save", '""'), ("appendonly", "no"), ("repl-diskless-sync-delay", 0)]
             config.write_text("".join(f"{key} {value}\n" for key, value in
                                       lines + self.options))
-        line = [program, str(config)] + (["--sentinel"] if self.sentinel else [])
+        line = [*self.inside, program, str(config)] + (["--sentinel"] if self.sentinel else [])
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(line, cwd=self.folder, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=subprocess.STDOUT,
@@ -93,7 +100,7 @@ class RedisServer:
             return False
 
     def connect(self):
-        link = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        link = socket.create_connection((self.host, self.port), timeout=10)
         if self.tls is None:
             return link
         context = ssl.create_default_context(cafile=self.tls)
@@ -158,6 +165,10 @@ class Sentinels:
     def hosts(self):
         return ",".join(s.address for s in self.sentinels)
 
+    @property
+    def settings(self):
+        return {"REDIS_SENTINEL_HOSTS": self.hosts, "REDIS_SENTINEL_MASTER": self.NAME}
+
     def start(self):
         self.master.start()
         self.replica.start()
@@ -195,6 +206,10 @@ class Cluster:
     @property
     def hosts(self):
         return ",".join(n.address for n in self.nodes)
+
+    @property
+    def settings(self):
+        return {"REDIS_HOST": self.hosts, "REDIS_MODE": "cluster"}
 
     def start(self):
         for i, node in enumerate(self.nodes):

@@ -50,16 +50,17 @@ def readyz(program):
 
 
 class Split:
-    """Settings reach both programs; each takes what is its own. gateways: how many sidecars."""
+    """Settings reach both programs; each takes what is its own. gateways: how many sidecars.
+    redis: other servers than one of its own (harness.redis), which start and stop with it."""
 
-    def __init__(self, folder, settings=None, gateways=1):
+    def __init__(self, folder, settings=None, gateways=1, redis=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.redis = RedisServer(self.folder / "redis")
+        self.redis = redis or RedisServer(self.folder / "redis")
         self.mongo = mongo()
         self.settings = {
             "MEM_OR_EXTERNAL": "REDIS",
-            "REDIS_URL": self.redis.url,
+            **self.redis.settings,
             # Generous: what is tested is not how fast a sanitizer build is on a loaded machine.
             "REDIS_ADMISSION_TIMEOUT_MS": "1000",
             **(settings or {}),

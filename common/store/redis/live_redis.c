@@ -92,6 +92,11 @@ bool dm_live_redis_connected(const struct dm_live_redis *hub)
     return atomic_load(&hub->connected);
 }
 
+unsigned dm_live_redis_deciding_alone(const struct dm_live_redis *hub)
+{
+    return atomic_load(&hub->open_breakers);
+}
+
 static void on_state(struct dm_redis_watcher *w, bool connected)
 {
     struct live_redis_handle *h = DM_CONTAINER_OF(w, struct live_redis_handle, watcher);

@@ -1,5 +1,6 @@
 #include "store/redis/live_redis_admit.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -9,7 +10,8 @@
 
 enum {
     KEEP = 256, /* idle records a handle keeps; more were a burst */
-    ANSWER_HEAD = 4
+    ANSWER_HEAD = 4,
+    SAYS_EMPTIED = 3 /* of admit.lua */
 };
 static const int64_t CAP_MAX = LIVE_VALUE_MAX + 1; /* refuses nothing */
 
@@ -173,12 +175,22 @@ static bool read_answer(struct live_admission *r, const struct dm_redis_reply *r
     return read_counters(r, reply, n);
 }
 
+/* Nothing that is not there says anything any more: neither revocations nor counters. */
+static bool store_emptied(const struct dm_redis_reply *reply)
+{
+    return dm_redis_len(reply) == ANSWER_HEAD &&
+           dm_redis_type(dm_redis_at(reply, 0)) == DM_REDIS_INT &&
+           dm_redis_int(dm_redis_at(reply, 0)) == SAYS_EMPTIED;
+}
+
 static void on_reply(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct live_admission *r = DM_CONTAINER_OF(q, struct live_admission, ask);
     enum dm_admit_verdict v = DM_ADMIT_UNKNOWN;
     live_breaker_report(&r->handle->breaker, rc);
-    if (rc == DM_OK && read_answer(r, reply))
+    if (rc == DM_OK && store_emptied(reply))
+        live_breaker_open(&r->handle->breaker, LIVE_STORE_EMPTIED);
+    else if (rc == DM_OK && read_answer(r, reply))
         v = r->answer.verdict;
     else if (rc == DM_OK || rc == DM_PROTOCOL)
         live_redis_odd(r->handle, "admit", reply);
@@ -190,14 +202,17 @@ static void ask_script(struct live_admission *r, const struct dm_admit_ask *ask,
 {
     struct dm_live_key revoked[2], names[DM_COUNTERS_MAX];
     struct live_number windows[DM_COUNTERS_MAX], caps[DM_COUNTERS_MAX];
-    dm_view keys[2], args[4 * DM_COUNTERS_MAX];
+    dm_view keys[3] = {DM_LIT(LIVE_CURRENT)}, args[1 + 4 * DM_COUNTERS_MAX];
     size_t n = 0;
     if (token) {
         dm_live_key_revoke_all(&revoked[0], ask->subject);
         dm_live_key_revoked(&revoked[1], ask->subject, ask->jti);
-        keys[0] = dm_live_key_view(&revoked[0]);
-        keys[1] = dm_live_key_view(&revoked[1]);
+        keys[1] = dm_live_key_view(&revoked[0]);
+        keys[2] = dm_live_key_view(&revoked[1]);
     }
+    args[n++] = atomic_load_explicit(&r->handle->hub->seen_policy, memory_order_relaxed)
+                    ? DM_LIT("known")
+                    : DM_LIT("");
     for (size_t i = 0; i < r->n; i++) {
         const struct dm_counter_ask *c = &r->counters[i];
         /* The name in window 0, whose last byte is that 0: the script puts its own there. */
@@ -207,7 +222,7 @@ static void ask_script(struct live_admission *r, const struct dm_admit_ask *ask,
         args[n++] = live_number(&windows[i], c->window_seconds);
         args[n++] = live_number(&caps[i], live_counter_cap(c, r->unsent[i]));
     }
-    dm_redis_eval(r->handle->redis, &r->handle->admissions->script, keys, token ? 2 : 0, args, n,
+    dm_redis_eval(r->handle->redis, &r->handle->admissions->script, keys, token ? 3 : 1, args, n,
                   r->deadline, &r->ask, on_reply);
 }
 
@@ -239,6 +254,7 @@ void live_redis_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_
         answer_later(r, DM_ADMIT_YES); /* nothing to ask for */
         return;
     }
+    live_breaker_patience(&h->breaker, deadline);
     if (h->breaker.open) {
         answer_later(r, DM_ADMIT_UNKNOWN);
         return;

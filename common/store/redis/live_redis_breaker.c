@@ -9,12 +9,13 @@
 
 enum { FAILURES = 5 }; /* in a row: at 50 ms each open within a quarter of a second */
 static const dm_time PROBE_AGAIN = 100 * DM_MS;
-static const dm_time PROBE_DEADLINE = 500 * DM_MS; /* a slow answer to the probe is no answer */
-
-static dm_view current_key(void)
-{
-    return DM_LIT("doorman:policy:current");
-}
+/* A Redis that answers the probe and then nothing else (out of memory, slow) is asked less often,
+ * so that calls seldom wait for it; still twice within the 2 s in which it counts as back. */
+static const dm_time PROBE_SELDOM = 800 * DM_MS;
+static const dm_time SOON = 2 * DM_SEC; /* opened again so soon: it was not really back */
+static const dm_time PROBE_DEADLINE = 500 * DM_MS;
+/* Closed, too: FLUSHALL ends no connection, and a sidecar may have no calls that would notice. */
+static const dm_time LOOK_EVERY = DM_SEC;
 
 static void tell(struct live_breaker *b, const char *why)
 {
@@ -34,10 +35,18 @@ static void tell(struct live_breaker *b, const char *why)
 
 static void set(struct live_breaker *b, bool open, const char *why)
 {
+    dm_time now = dm_loop_now(b->handle->loop);
+
     if (b->open == open)
         return;
     b->open = open;
     b->failures = 0;
+    if (!open)
+        b->closed_at = now;
+    else if (b->closed_at == 0 || now - b->closed_at > SOON)
+        b->pause = PROBE_AGAIN;
+    else if (b->pause < PROBE_SELDOM)
+        b->pause *= 2;
     tell(b, why);
 }
 
@@ -53,21 +62,29 @@ static bool knows_us(struct dm_live_redis *hub, const struct dm_redis_reply *rep
 static void on_probe(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct live_breaker *b = DM_CONTAINER_OF(q, struct live_breaker, probe);
+    dm_time took = dm_loop_now(b->handle->loop) - b->probed_at;
 
-    if (rc == DM_OK && knows_us(b->handle->hub, reply))
+    if (rc == DM_OK && took > b->patience)
+        rc = DM_TIMEOUT;
+    if (rc == DM_OK && !knows_us(b->handle->hub, reply))
+        live_breaker_open(b, LIVE_STORE_EMPTIED);
+    else if (rc == DM_OK)
         set(b, false, "");
     else
-        dm_timer_start(b->handle->loop, &b->timer, PROBE_AGAIN);
+        live_breaker_report(b, rc);
+    dm_timer_start(b->handle->loop, &b->timer, b->open ? b->pause : LOOK_EVERY);
 }
 
 static void probe(struct live_breaker *b)
 {
-    const dm_view get[] = {DM_LIT("GET"), current_key()};
+    const dm_view get[] = {DM_LIT("GET"), DM_LIT(LIVE_CURRENT)};
 
     dm_timer_stop(&b->timer);
-    if (!b->probe.pending)
-        dm_redis_send(b->handle->redis, current_key(), get, DM_COUNT_OF(get),
-                      dm_loop_now(b->handle->loop) + PROBE_DEADLINE, &b->probe, on_probe);
+    if (b->probe.pending)
+        return;
+    b->probed_at = dm_loop_now(b->handle->loop);
+    dm_redis_send(b->handle->redis, get[1], get, DM_COUNT_OF(get), b->probed_at + PROBE_DEADLINE,
+                  &b->probe, on_probe);
 }
 
 static void on_timer(struct dm_timer *t)
@@ -77,9 +94,25 @@ static void on_timer(struct dm_timer *t)
 
 void live_breaker_open(struct live_breaker *b, const char *why)
 {
+    if (b->open)
+        return;
     set(b, true, why);
-    if (!b->probe.pending && !dm_timer_running(&b->timer))
-        dm_timer_start(b->handle->loop, &b->timer, PROBE_AGAIN);
+    if (!b->probe.pending)
+        dm_timer_start(b->handle->loop, &b->timer, b->pause);
+}
+
+/* At once, not by the next probe: users were forgotten with this generation and are asked for. */
+void live_breaker_proved(struct live_breaker *b)
+{
+    if (b->open && dm_redis_connected(b->handle->redis))
+        set(b, false, "");
+}
+
+void live_breaker_patience(struct live_breaker *b, dm_time deadline)
+{
+    dm_time left = deadline - dm_loop_now(b->handle->loop);
+
+    b->patience = left < PROBE_DEADLINE ? left : PROBE_DEADLINE;
 }
 
 void live_breaker_report(struct live_breaker *b, enum dm_code rc)
@@ -109,6 +142,8 @@ static void on_state(struct dm_redis_watcher *w, bool connected)
 void live_breaker_init(struct live_breaker *b, struct live_redis_handle *h)
 {
     b->handle = h;
+    b->patience = PROBE_DEADLINE;
+    b->pause = PROBE_AGAIN;
     dm_timer_init(&b->timer, on_timer);
     b->watcher.on_state = on_state;
     dm_redis_watch(h->redis, &b->watcher);

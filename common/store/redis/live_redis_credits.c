@@ -1,3 +1,4 @@
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -11,7 +12,10 @@
  * since a reservation that is gone is not touched. Both go the same way, so a settle cannot
  * overtake. */
 
-enum { KEEP = 256 /* idle records a handle keeps; more were a burst */ };
+enum {
+    KEEP = 256,      /* idle records a handle keeps; more were a burst */
+    SAYS_EMPTIED = 2 /* of reserve.lua */
+};
 static const dm_time SETTLE_WITHIN = 5 * DM_SEC; /* nobody waits */
 static const dm_time AGAIN = DM_SEC;
 static const dm_time TELL_EVERY = 60 * DM_SEC;
@@ -21,7 +25,8 @@ struct reservation {
     struct dm_link link;               /* running or free */
     struct live_credits *of;
     dm_reserve_fn fn;
-    struct dm_task task; /* no such account can be */
+    enum dm_reserve_verdict verdict; /* of the task */
+    struct dm_task task;             /* an answer that needs no Redis */
     struct dm_redis_ask ask;
 };
 
@@ -70,9 +75,16 @@ static void answer(struct reservation *r, enum dm_reserve_verdict v)
         fn(w, v);
 }
 
-static void on_nobody(struct dm_task *t)
+static void on_task(struct dm_task *t)
 {
-    answer(DM_CONTAINER_OF(t, struct reservation, task), DM_RESERVE_NONE);
+    struct reservation *r = DM_CONTAINER_OF(t, struct reservation, task);
+    answer(r, r->verdict);
+}
+
+static void answer_later(struct reservation *r, enum dm_reserve_verdict v)
+{
+    r->verdict = v;
+    dm_loop_post(r->of->handle->loop, &r->task);
 }
 
 static void on_cancel(struct live_redis_pending *p)
@@ -95,7 +107,7 @@ static struct reservation *take(struct live_credits *c)
         r->of = c;
         r->pending.cancel = on_cancel;
         dm_list_init(&r->link);
-        dm_task_init(&r->task, on_nobody);
+        dm_task_init(&r->task, on_task);
     }
     dm_list_add_tail(&c->running, &r->link);
     return r;
@@ -105,9 +117,14 @@ static void on_reserved(struct dm_redis_ask *q, enum dm_code rc, const struct dm
 {
     struct reservation *r = DM_CONTAINER_OF(q, struct reservation, ask);
     bool fits = rc == DM_OK && dm_redis_type(reply) == DM_REDIS_INT;
+    bool emptied = fits && dm_redis_int(reply) == SAYS_EMPTIED;
+    live_breaker_report(&r->of->handle->breaker, rc);
+    if (emptied)
+        live_breaker_open(&r->of->handle->breaker, LIVE_STORE_EMPTIED);
     if (!fits && (rc == DM_OK || rc == DM_PROTOCOL))
         live_redis_odd(r->of->handle, "reserve", reply);
-    answer(r, !fits                      ? DM_RESERVE_UNKNOWN
+    answer(r, emptied                    ? DM_RESERVE_AWAY
+              : !fits                    ? DM_RESERVE_UNKNOWN
               : dm_redis_int(reply) == 1 ? DM_RESERVE_YES
                                          : DM_RESERVE_NONE);
 }
@@ -122,14 +139,21 @@ void live_redis_ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask,
     live_redis_tie(&r->pending, w);
     r->fn = fn;
     if (!dm_live_credits_fit(ask->group, ask->subject)) {
-        dm_loop_post(h->loop, &r->task);
+        answer_later(r, DM_RESERVE_NONE); /* no such account can be */
+        return;
+    }
+    if (h->breaker.open) {
+        answer_later(r, DM_RESERVE_AWAY);
         return;
     }
     dm_live_key_credits(&name, ask->group, ask->subject);
-    const dm_view key = dm_live_key_view(&name);
+    const dm_view keys[] = {dm_live_key_view(&name), DM_LIT(LIVE_CURRENT)};
     const dm_view args[] = {ask->id, live_number(&hold, (ask->hold - 1) / DM_MS + 1)};
-    dm_redis_eval(h->redis, &h->credits->reserve, &key, 1, args, DM_COUNT_OF(args), deadline,
-                  &r->ask, on_reserved);
+    /* In a Cluster that key lies elsewhere: there the breaker alone looks whether it is there. */
+    bool known = atomic_load_explicit(&h->hub->seen_policy, memory_order_relaxed) &&
+                 !dm_redis_is_cluster(h->redis);
+    dm_redis_eval(h->redis, &h->credits->reserve, keys, known ? 2 : 1, args, DM_COUNT_OF(args),
+                  deadline, &r->ask, on_reserved);
 }
 
 /* --- settle --- */

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "crypto/random.h"
+#include "store/redis/live_redis_admin.h"
 #include "store/redis/live_redis_publish.h"
 
 #include "base/poison.h"
@@ -35,6 +36,10 @@ static void on_answer(struct dm_redis_ask *a, enum dm_code rc, const struct dm_r
     struct live_cmd *c = DM_CONTAINER_OF(a, struct live_cmd, ask);
     struct live_round *r = c->round;
     r->pending--;
+    if (rc == DM_PROTOCOL && c->ours) {
+        live_redis_admin_odd(r->call.admin, "policy", reply);
+        rc = DM_OK;
+    }
     if (rc != DM_OK && r->code == DM_OK)
         r->code = rc;
     c->type = dm_redis_type(reply);

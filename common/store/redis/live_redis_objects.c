@@ -24,6 +24,7 @@ struct objects_ask {
     struct dm_task task; /* nothing had to be asked */
     dm_objects_fn fn;
     size_t n, left;
+    bool away; /* the breaker is open: nothing was asked */
     struct part parts[DM_LIVE_GET_MAX + 1];
     struct dm_live_key keys[DM_LIVE_GET_MAX];
     bool named[DM_LIVE_GET_MAX]; /* false: no such name can be published */
@@ -60,7 +61,7 @@ static bool store_is_whole(const struct objects_ask *q)
     const struct part *current = &q->parts[DM_LIVE_GET_MAX];
     struct dm_live_key key;
     struct dm_policy_value v;
-    if (current->code != DM_OK)
+    if (q->away || current->code != DM_OK)
         return false;
     if (current->bytes == NULL)
         return q->side->generation == 0; /* nothing was ever published, as far as we know */
@@ -117,6 +118,7 @@ static void on_value(struct dm_redis_ask *a, enum dm_code rc, const struct dm_re
 {
     struct part *p = DM_CONTAINER_OF(a, struct part, ask);
     p->code = rc;
+    live_breaker_report(&p->whole->side->handle->breaker, rc);
     if (rc == DM_OK && dm_redis_type(reply) != DM_REDIS_NIL) {
         dm_view bytes = dm_redis_text(reply);
         p->bytes = dm_mem_alloc(bytes.len + 1);
@@ -151,6 +153,7 @@ void live_redis_ask_objects(struct dm_live *l, const dm_view (*names)[2], size_t
     q->side = h->policy;
     q->n = n;
     q->fn = fn;
+    q->away = h->breaker.open;
     dm_task_init(&q->task, on_task);
     live_redis_tie(&q->pending, w);
     for (size_t i = 0; i < n; i++) {
@@ -158,6 +161,8 @@ void live_redis_ask_objects(struct dm_live *l, const dm_view (*names)[2], size_t
         if (kind.len == 0 || kind.len > DM_LIVE_KIND_MAX || id.len == 0 || id.len > DM_LIVE_ID_MAX)
             continue; /* what cannot be published is never found */
         q->named[i] = true;
+        if (q->away)
+            continue;
         dm_live_key_object(&q->keys[i], kind, id);
         ask_part(q, i, dm_live_key_view(&q->keys[i]), deadline);
     }

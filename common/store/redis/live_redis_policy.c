@@ -148,6 +148,8 @@ static void note_versions(struct live_policy_side *s, const struct live_policy_n
 
 static void deliver(struct live_policy_side *s, const struct live_policy_news *n)
 {
+    if (!n->revoked && n->generation > s->generation)
+        live_breaker_proved(&s->handle->breaker);
     if (n->whole) {
         tell_list(&s->fresh, &s->subscribers, n);
         s->asked = false;
@@ -343,6 +345,8 @@ void live_policy_in_force(struct live_policy *p, struct live_policy_step *s)
         p->ahead = s->ahead;
     p->generation = s->generation;
     p->known = true;
+    if (p->generation != 0) /* also that of the copy on disk */
+        atomic_store(&p->hub->seen_policy, true);
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "policy.in_force", DM_FI("generation", s->generation),
            DM_FI("changed", n->n), DM_FI("objects", dm_policy_table_count(&p->table)));
     if (first) {

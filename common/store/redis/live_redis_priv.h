@@ -18,12 +18,12 @@
 #include "store/redis/live_redis_revocation.h"
 
 struct dm_resolver;
-struct live_policy;       /* of the hub: what all its handles share (live_redis_policy.c) */
-struct live_policy_side;  /* of one handle (live_redis_policy.c) */
-struct live_admissions;   /* of one handle (live_redis_admit.c) */
-struct live_bandwidth;    /* of one handle (live_redis_bandwidth.c) */
-struct live_credits;      /* of one handle (live_redis_credits.c) */
-struct live_streams;      /* of one handle (live_redis_emit.c) */
+struct live_policy;      /* of the hub: what all its handles share (live_redis_policy.c) */
+struct live_policy_side; /* of one handle (live_redis_policy.c) */
+struct live_admissions;  /* of one handle (live_redis_admit.c) */
+struct live_bandwidth;   /* of one handle (live_redis_bandwidth.c) */
+struct live_credits;     /* of one handle (live_redis_credits.c) */
+struct live_streams;     /* of one handle (live_redis_emit.c) */
 struct dm_ed25519_verifier;
 
 struct live_number { /* decimal text, for arguments of scripts */
@@ -40,13 +40,22 @@ struct live_breaker {
     struct live_redis_handle *handle;
     bool open, connected_once;
     unsigned failures; /* in a row */
+    dm_time patience;  /* of the last admission: a probe that takes longer is no answer either */
+    dm_time pause;     /* between probes while open; doubled while it opens again soon */
+    dm_time closed_at; /* monotonic; 0: never was open */
+    dm_time probed_at;
     struct dm_redis_ask probe;
     struct dm_timer timer;
     struct dm_redis_watcher watcher;
 };
+#define LIVE_CURRENT "doorman:policy:current" /* what dm_policy_key_current builds */
+#define LIVE_STORE_EMPTIED "the store lost what it held"
 void live_breaker_init(struct live_breaker *b, struct live_redis_handle *h); /* h->redis is set */
 void live_breaker_done(struct live_breaker *b);
 void live_breaker_report(struct live_breaker *b, enum dm_code rc); /* how an ask went */
+/* Policy that stands there came in force in this loop, so it is the store that we know. */
+void live_breaker_proved(struct live_breaker *b);
+void live_breaker_patience(struct live_breaker *b, dm_time deadline); /* of an admission */
 void live_breaker_open(struct live_breaker *b, const char *why);
 
 struct live_watch; /* of the owner's handle (live_redis_watch.c) */
@@ -54,15 +63,15 @@ struct live_watch *live_watch_new(struct live_redis_handle *h);
 void live_watch_free(struct live_watch *w);
 
 struct dm_live_redis {
-    struct dm_live_redis_config config; /* views borrowed, as the config says */
-    struct dm_metric *odd_replies;      /* NULL: nobody counts */
+    struct dm_live_redis_config config;   /* views borrowed, as the config says */
+    struct dm_metric *odd_replies;        /* NULL: nobody counts */
     struct dm_ed25519_verifier *verifier; /* of policy; NULL: unsigned policy is taken */
-    _Atomic bool connected;             /* of the owner, for readiness */
-    struct dm_live_outage *outage;      /* what decides while Redis is away */
-    _Atomic unsigned open_breakers;     /* of the handles */
-    _Atomic int64_t away_since;         /* monotonic: when the first opened */
-    _Atomic bool seen_policy;           /* this Redis held policy once: an empty one is another */
-    pthread_mutex_t lock;               /* guards what follows */
+    _Atomic bool connected;               /* of the owner, for readiness */
+    struct dm_live_outage *outage;        /* what decides while Redis is away */
+    _Atomic unsigned open_breakers;       /* of the handles */
+    _Atomic int64_t away_since;           /* monotonic: when the first opened */
+    _Atomic bool seen_policy;             /* policy is in force: a Redis without any lost it */
+    pthread_mutex_t lock;                 /* guards what follows */
     struct dm_link handles;
     bool owned; /* the first handle was made: its loop follows policy for all */
     struct live_policy *policy;
@@ -73,7 +82,7 @@ struct live_redis_handle {
     struct dm_live_redis *hub;
     struct dm_link link; /* hub->handles */
     struct dm_loop *loop;
-    bool owner; /* this one follows policy and revocations */
+    bool owner;                      /* this one follows policy and revocations */
     struct dm_redis_watcher watcher; /* the owner's */
     struct dm_resolver *resolver;
     struct dm_redis *redis;

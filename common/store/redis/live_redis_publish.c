@@ -1,5 +1,6 @@
 #include "store/redis/live_redis_publish.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ enum {
 
 static struct live_cmd get_cmd(dm_view key)
 {
-    return (struct live_cmd){.key = key, .argv = {DM_LIT("GET"), key}, .argc = 2};
+    return (struct live_cmd){.key = key, .argv = {DM_LIT("GET"), key}, .argc = 2, .ours = true};
 }
 
 static struct live_cmd set_cmd(dm_view key, dm_view value)
@@ -134,6 +135,7 @@ static enum dm_code catch_up(struct live_publisher *p, const struct dm_policy_va
             p->manifest_before = p->manifest;
         p->manifest = current->version;
         p->generation = p->highest = current->generation;
+        atomic_store(&p->published, true);
     } else if (rc == DM_OK) {
         is_lost(p, "a list of objects is missing or not signed");
     }
@@ -390,6 +392,7 @@ enum dm_code live_generation_raise(struct live_publisher *p, const struct live_g
         return rc;
     }
     p->generation = p->highest = g->number;
+    atomic_store(&p->published, true);
     p->lost = false;
     if (manifest) {
         uint64_t before = p->manifest;
@@ -539,13 +542,23 @@ void live_redis_on_reach(struct dm_live_admin *a, void (*fn)(void *ctx), void *c
     (void)pthread_mutex_unlock(&p->reach_lock);
 }
 
-static void on_state(struct dm_redis_watcher *w, bool connected)
+void live_publisher_reached(struct live_publisher *p)
 {
-    struct live_publisher *p = DM_CONTAINER_OF(w, struct live_publisher, watcher);
     (void)pthread_mutex_lock(&p->reach_lock);
-    if (connected && p->on_reach != NULL)
+    if (p->on_reach != NULL)
         p->on_reach(p->reach_ctx);
     (void)pthread_mutex_unlock(&p->reach_lock);
+}
+
+bool live_publisher_published(const struct live_publisher *p)
+{
+    return atomic_load_explicit(&p->published, memory_order_relaxed);
+}
+
+static void on_state(struct dm_redis_watcher *w, bool connected)
+{
+    if (connected)
+        live_publisher_reached(DM_CONTAINER_OF(w, struct live_publisher, watcher));
 }
 
 /* --- birth and end --- */

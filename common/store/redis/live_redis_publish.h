@@ -18,6 +18,7 @@ struct live_cmd {
     struct live_round *round;
     dm_view key, argv[LIVE_ROUND_ARGS]; /* key NONE: any node */
     size_t argc;
+    bool ours; /* only we write there: a value of another type is none, and will be overwritten */
     enum dm_redis_type type;
     int64_t number;
     char *text; /* of the answer; NULL: nil */
@@ -38,8 +39,9 @@ struct live_publisher {
     pthread_mutex_t reach_lock; /* guards these; held while fn runs, which must be short */
     void (*on_reach)(void *ctx);
     void *reach_ctx;
-    pthread_mutex_t lock; /* guards everything below; never taken on the admin's loop */
-    bool held;            /* the lease is ours, as far as we know */
+    _Atomic bool published; /* something was ever published, as far as we know; any thread */
+    pthread_mutex_t lock;   /* guards everything below; never taken on the admin's loop */
+    bool held;              /* the lease is ours, as far as we know */
     dm_time renewed;
     char token[LIVE_LEASE_TOKEN];
     /* what stands in Redis, as of the last look */
@@ -103,6 +105,8 @@ struct dm_policy_record *live_publisher_record(const struct dm_live_change *c, u
 enum dm_code live_redis_publish_lock(struct dm_live_admin *a, struct dm_error *err) DM_MUST_USE;
 void live_redis_publish_unlock(struct dm_live_admin *a);
 void live_redis_on_reach(struct dm_live_admin *a, void (*fn)(void *ctx), void *ctx);
+void live_publisher_reached(struct live_publisher *p); /* tells on_reach; not under its lock */
+bool live_publisher_published(const struct live_publisher *p);
 void live_redis_published(struct dm_live_admin *a, struct dm_live_published *ret);
 enum dm_code live_redis_republish_begin(struct dm_live_admin *a, uint64_t floor,
                                         struct dm_error *err) DM_MUST_USE;

@@ -144,7 +144,13 @@ static bool in_store(const struct live_publisher *p, const struct dm_live_change
     return v.deleted == (c->bytes.ptr == NULL) && dm_view_eq(v.payload, c->bytes);
 }
 
-/* Objects on demand are in no list of ours: read and compared. */
+static bool listed(const struct live_publisher *p, const struct dm_live_change *c)
+{
+    return dm_live_kind_on_demand(c->kind) || c->bytes.ptr == NULL || in_table(p, c);
+}
+
+/* What stands there is read and compared, also where a list promises that it is right: an object
+ * that was evicted or overwritten would keep every new sidecar from starting. */
 static enum dm_code compare_piece(struct live_publisher *p, const struct dm_live_change **changes,
                                   size_t n, struct dm_error *err)
 {
@@ -153,11 +159,13 @@ static enum dm_code compare_piece(struct live_publisher *p, const struct dm_live
     for (size_t i = 0; i < n; i++) {
         dm_live_key_object(&keys[i], changes[i]->kind, changes[i]->id);
         dm_view key = dm_live_key_view(&keys[i]);
-        cmds[i] = (struct live_cmd){.key = key, .argv = {DM_LIT("GET"), key}, .argc = 2};
+        cmds[i] =
+            (struct live_cmd){.key = key, .argv = {DM_LIT("GET"), key}, .argc = 2, .ours = true};
     }
     enum dm_code rc = live_publisher_round(p, cmds, n, "read what is published", err);
     for (size_t i = 0; rc == DM_OK && i < n; i++) {
-        if (!in_store(p, changes[i], &cmds[i], dm_live_key_view(&keys[i])))
+        if (!listed(p, changes[i]) ||
+            !in_store(p, changes[i], &cmds[i], dm_live_key_view(&keys[i])))
             keep(p->session, changes[i]);
     }
     live_publisher_round_done(cmds, n);
@@ -169,9 +177,8 @@ static enum dm_code compare_piece(struct live_publisher *p, const struct dm_live
 static enum dm_code put_piece(struct live_publisher *p, const struct dm_live_change *changes,
                               size_t n, struct dm_error *err)
 {
-    const struct dm_live_change *on_demand[PIECE];
+    const struct dm_live_change *all[PIECE];
     struct live_session *s = p->session;
-    size_t n_on_demand = 0;
     enum dm_code rc = live_publisher_renew(p, err);
     for (size_t i = 0; i < n; i++)
         note_seen(s, &changes[i]);
@@ -185,13 +192,9 @@ static enum dm_code put_piece(struct live_publisher *p, const struct dm_live_cha
         }
         return rc;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (dm_live_kind_on_demand(changes[i].kind))
-            on_demand[n_on_demand++] = &changes[i];
-        else if (!in_table(p, &changes[i]))
-            keep(s, &changes[i]);
-    }
-    return n_on_demand == 0 ? DM_OK : compare_piece(p, on_demand, n_on_demand, err);
+    for (size_t i = 0; i < n; i++)
+        all[i] = &changes[i];
+    return compare_piece(p, all, n, err);
 }
 
 enum dm_code live_redis_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "store/redis/live_redis_admin.h"
+#include "store/redis/live_redis_publish.h"
 
 #include "base/poison.h"
 
@@ -114,41 +115,63 @@ struct revoked_call {
         struct revoked_call *of;
         struct dm_live_key key;
     } part[2];
+    struct dm_redis_ask current;
     int waiting;
     enum dm_code code;
-    bool revoked;
+    bool known, revoked, emptied; /* known: policy was published */
 };
 
-static void on_exists(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+static void end_part(struct revoked_call *k, enum dm_code rc, const struct dm_redis_reply *reply)
 {
-    struct revoked_call *k = DM_CONTAINER_OF(q, __typeof__(k->part[0]), ask)->of;
-    if (rc == DM_OK && dm_redis_type(reply) != DM_REDIS_INT)
-        rc = DM_PROTOCOL;
     if (rc == DM_PROTOCOL)
         live_redis_admin_odd(k->call.admin, "is revoked", reply);
-    if (rc == DM_OK)
-        k->revoked |= dm_redis_int(reply) != 0;
-    else
+    if (rc != DM_OK)
         k->code = rc;
     if (--k->waiting == 0)
         live_redis_call_end(&k->call, k->revoked ? DM_OK : k->code);
 }
 
+static enum dm_code number(enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    return rc == DM_OK && dm_redis_type(reply) != DM_REDIS_INT ? DM_PROTOCOL : rc;
+}
+
+static void on_exists(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct revoked_call *k = DM_CONTAINER_OF(q, __typeof__(k->part[0]), ask)->of;
+    rc = number(rc, reply);
+    if (rc == DM_OK)
+        k->revoked |= dm_redis_int(reply) != 0;
+    end_part(k, rc, reply);
+}
+
+/* A store that lost what was published lost revocations, too: that none is there says nothing. */
+static void on_current(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct revoked_call *k = DM_CONTAINER_OF(q, struct revoked_call, current);
+    rc = number(rc, reply);
+    k->emptied = rc == DM_OK && dm_redis_int(reply) == 0 && k->known;
+    end_part(k, k->emptied ? DM_UNAVAILABLE : rc, reply);
+}
+
 static void start_asking(struct live_redis_call *c)
 {
     struct revoked_call *k = DM_CONTAINER_OF(c, struct revoked_call, call);
-    k->waiting = 2;
+    const dm_view current[] = {DM_LIT("EXISTS"), DM_LIT(LIVE_CURRENT)};
+    k->waiting = 3;
     for (int i = 0; i < 2; i++) {
         const dm_view argv[] = {DM_LIT("EXISTS"), dm_live_key_view(&k->part[i].key)};
         k->part[i].of = k;
         dm_redis_send(c->admin->redis, argv[1], argv, 2, c->deadline, &k->part[i].ask, on_exists);
     }
+    dm_redis_send(c->admin->redis, current[1], current, 2, c->deadline, &k->current, on_current);
 }
 
 enum dm_code live_redis_is_revoked(struct dm_live_admin *a, dm_view subject, dm_view jti, bool *ret,
                                    struct dm_error *err)
 {
-    struct revoked_call k = {.code = DM_OK};
+    struct revoked_call k = {.code = DM_OK,
+                             .known = live_publisher_published(live_redis_admin_of(a)->publisher)};
     if (!dm_live_subject_fits(subject, jti)) {
         *ret = true; /* nobody could revoke such a token: as the admission says */
         return DM_OK;
@@ -158,5 +181,7 @@ enum dm_code live_redis_is_revoked(struct dm_live_admin *a, dm_view subject, dm_
     enum dm_code rc = live_redis_call(a, &k.call, start_asking, "ask for a revocation", err);
     if (rc == DM_OK)
         *ret = k.revoked;
+    if (k.emptied) /* whoever restores need not wait for his next look */
+        live_publisher_reached(live_redis_admin_of(a)->publisher);
     return rc;
 }

@@ -40,10 +40,9 @@ struct live_watch {
 };
 
 static void ask_page(struct live_watch *w);
+static void ask_current(struct live_watch *w);
 
 /* --- reading the mirrors --- */
-
-static void ask_page(struct live_watch *w);
 
 static struct dm_live_outage *outage_of(const struct live_watch *w)
 {
@@ -117,9 +116,30 @@ static void on_page(struct dm_redis_ask *q, enum dm_code rc, const struct dm_red
         w->users = w->users && w->cursor != 0;
         ask_page(w);
     } else {
-        w->loading = false;
-        dm_live_outage_load_end(outage_of(w), true);
+        ask_current(w);
     }
+}
+
+/* A store that was emptied holds no revocations until the admin has written them again, which it
+ * does before it publishes: what was read counts only if policy stands there now. */
+static void on_current(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct live_watch *w = DM_CONTAINER_OF(q, struct live_watch, load_ask);
+
+    if (rc != DM_OK || (dm_redis_int(reply) == 0 && atomic_load(&w->handle->hub->seen_policy))) {
+        load_failed(w);
+        return;
+    }
+    w->loading = false;
+    dm_live_outage_load_end(outage_of(w), true);
+}
+
+static void ask_current(struct live_watch *w)
+{
+    const dm_view argv[] = {DM_LIT("EXISTS"), DM_LIT(LIVE_CURRENT)};
+
+    dm_redis_send(w->handle->redis, argv[1], argv, DM_COUNT_OF(argv),
+                  dm_loop_now(w->handle->loop) + DEADLINE, &w->load_ask, on_current);
 }
 
 static void ask_page(struct live_watch *w)

@@ -8,8 +8,9 @@
 #include "base/poison.h"
 
 /* Back-off between attempts (operations.md §8.15.2), half of it by chance, so that a hundred
- * sidecars do not come back in the same millisecond. */
-static const dm_time BACKOFF_MIN = 50 * DM_MS, BACKOFF_MAX = 2 * DM_SEC;
+ * sidecars do not come back in the same millisecond. The longest leaves room for the greeting
+ * within the 2 s after which all is as before. */
+static const dm_time BACKOFF_MIN = 50 * DM_MS, BACKOFF_MAX = 1500 * DM_MS;
 /* A connection that held this long was a good one: the next back-off begins anew. */
 static const dm_time GOOD_AFTER = DM_SEC;
 /* How often a ready connection is looked at, and when silence is asked about or believed. */
@@ -88,6 +89,7 @@ static void ready(struct dm_redis_conn *c)
 {
     c->state = DM_REDIS_READY;
     c->ready_at = c->heard = now_of(c);
+    c->doubted = false;
     dm_timer_stop(&c->timer);
     dm_timer_start(c->redis->loop, &c->pulse, PULSE);
     c->kind->on_ready(c);
@@ -210,8 +212,10 @@ static void on_pulse(struct dm_timer *t)
     if (!dm_list_empty(&c->line)) {
         const struct dm_redis_command *oldest =
             DM_CONTAINER_OF(c->line.next, struct dm_redis_command, link);
-        bool overdue = oldest->deadline < now - OVERDUE;
-        if (overdue && c->heard < now - OVERDUE)
+        bool overdue = oldest->deadline < now - OVERDUE && c->heard < now - OVERDUE;
+        bool again = c->doubted;
+        c->doubted = overdue;
+        if (overdue && again) /* once: it may have been us who stood still */
             dm_redis_conn_fail(c, "no answer");
     } else if (c->heard < now - QUIET && !c->ping.ask.pending) {
         const dm_view ping[] = {DM_LIT("PING")};

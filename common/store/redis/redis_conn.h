@@ -57,6 +57,7 @@ struct dm_redis_conn {
     struct dm_addresses addresses;
     unsigned next_address;
     dm_time dial_until, heard, ready_at;
+    bool doubted;          /* overdue at the last look, too */
     unsigned failures;     /* in a row: the back-off */
     struct dm_timer timer; /* back-off, or the deadline of dialling and greeting */
     struct dm_timer pulse; /* while ready: black holes, keep-alive */

@@ -9,6 +9,10 @@
 
 #include "base/poison.h"
 
+/* A host that takes no packets takes none of the kernel's second and third try either, which come
+ * later each time: a new try of ours each second finds it soon after it is back. */
+static const dm_time TRY_AGAIN = DM_SEC;
+
 static void connected(struct dm_redis_conn *c)
 {
     dm_time left = c->dial_until - dm_loop_now(c->redis->loop);
@@ -53,8 +57,8 @@ static bool try_address(struct dm_redis_conn *c, const struct sockaddr *to, sock
         connected(c);
         return true;
     case DM_AGAIN: {
-        dm_time left = c->dial_until - dm_loop_now(l);
-        dm_timer_start(l, &c->timer, left > 0 ? left / (others + 1) : 0);
+        dm_time left = (c->dial_until - dm_loop_now(l)) / (others + 1);
+        dm_timer_start(l, &c->timer, left < 0 ? 0 : left < TRY_AGAIN ? left : TRY_AGAIN);
         return true;
     }
     default:
@@ -144,6 +148,8 @@ void dm_redis_dial_event(struct dm_redis_conn *c)
 void dm_redis_dial_timeout(struct dm_redis_conn *c)
 {
     dm_stream_close(&c->stream);
+    if (c->next_address == c->addresses.count && dm_loop_now(c->redis->loop) < c->dial_until)
+        c->next_address = 0;
     if (c->next_address < c->addresses.count)
         try_next(c);
     else

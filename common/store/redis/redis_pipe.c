@@ -183,6 +183,7 @@ static void read_some(struct dm_redis_conn *c)
             return;
         }
         c->heard = dm_loop_now(c->redis->loop);
+        c->doubted = false;
         if (!take_bytes(c, dm_view_make(scratch, len)))
             return;
     }

@@ -3,7 +3,11 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return 'lease'
 end
-if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then
+local current = redis.pcall('GET', KEYS[2])
+if type(current) ~= 'string' then
+    current = '' -- not there, or of another type
+end
+if current ~= ARGV[2] then
     return 'moved'
 end
 redis.call('SET', KEYS[2], ARGV[3])

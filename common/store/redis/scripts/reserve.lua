@@ -1,9 +1,13 @@
 -- Takes one credit and notes it under the reservation's id (gateway.md §11).
 --
--- KEYS  the account
+-- KEYS  the account; the generation of policy in force, where one is known: a store without it was
+--       emptied, and an account that is not there says nothing
 -- ARGV  id, hold in milliseconds
--- Gives 1 taken (or was before), 0 nothing left or no account.
+-- Gives 1 taken (or was before), 0 nothing left or no account, 2 emptied.
 
+if KEYS[2] and redis.call('EXISTS', KEYS[2]) == 0 then
+    return 2
+end
 local now = now_ms()
 collect(KEYS[1], now)
 local field = 'r:' .. ARGV[1]
