@@ -3,6 +3,8 @@
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -49,6 +51,34 @@ def test_a_clean_program_starts_and_stops(fake):
     assert running.resident_kb() > 0
     running.stop()
     assert not running.running()
+
+
+STARTER = """
+import os, signal, sys, threading
+sys.path.insert(0, sys.argv[1])
+from harness.process import Doorman
+started = []
+thread = threading.Thread(target=lambda: started.append(Doorman(sys.argv[2]).start()))
+thread.start()
+thread.join()  # who started it is gone, we are not
+assert started[0].is_ready()
+print(started[0].pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def is_running(pid):
+    try:
+        return process.pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_program_does_not_outlive_killed_tests(fake, tmp_path):
+    killed = subprocess.run([sys.executable, "-c", STARTER, process.ROOT / "tests", tmp_path / "w"],
+                            stdout=subprocess.PIPE, text=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    process.wait_until(lambda: not is_running(int(killed.stdout)), 20, "the end of the program")
 
 
 def test_an_exit_code_is_noticed(fake):

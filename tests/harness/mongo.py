@@ -13,7 +13,7 @@ import subprocess
 
 import pymongo
 
-from harness.process import ROOT, free_port, wait_until
+from harness.process import ROOT, free_port, halt, launch, wait_until
 
 START_DEADLINE = 30.0
 STOP_DEADLINE = 20.0
@@ -52,8 +52,8 @@ class MongoServer:
     def start(self):
         command = self.command()
         with open(self.folder / "server.log", "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=subprocess.STDOUT, cwd=self.folder)
+            self.process = launch(command, stdin=subprocess.DEVNULL, stdout=log,
+                                  stderr=subprocess.STDOUT, cwd=self.folder)
         wait_until(self.listens, START_DEADLINE, "document store listens")
         return self
 
@@ -74,7 +74,7 @@ class MongoServer:
 
     def halt(self):
         """Connections are taken by the kernel, nothing is answered."""
-        self.process.send_signal(signal.SIGSTOP)
+        halt(self.process)
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)

@@ -1,5 +1,6 @@
 """Programs under test: started on free ports, watched until they are ready, stopped and judged."""
 
+import concurrent.futures
 import fcntl
 import os
 import pathlib
@@ -93,6 +94,30 @@ def wait_until(question, deadline, what):
         time.sleep(POLL)
 
 
+# The kernel ends a child with the thread that started it, so this one lives as long as we do.
+_launcher = concurrent.futures.ThreadPoolExecutor(1, "launcher")
+
+
+def orphanless(command):
+    """The same program, which does not outlive us: not even where we are killed or time out."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)]
+
+
+def launch(command, **options):
+    """subprocess.Popen of a server of the tests."""
+    return _launcher.submit(subprocess.Popen, orphanless(command), **options).result()
+
+
+def halt(process):
+    """SIGSTOP, and every thread has stopped: until then a busy machine lets some go on."""
+    def stopped():
+        stats = pathlib.Path(f"/proc/{process.pid}/task").glob("*/stat")
+        return all(stat.read_text().rsplit(")", 1)[1].split()[0] == "T" for stat in stats)
+
+    process.send_signal(signal.SIGSTOP)
+    wait_until(stopped, STOP_DEADLINE, "the halt")
+
+
 class Doorman:
     """One running doorman. Settings are environment names; None removes a default of the tests."""
 
@@ -133,8 +158,8 @@ class Doorman:
     def spawn(self):
         """Starts the program without waiting for anything."""
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                [str(program(self.name)), *self.arguments], cwd=self.folder,
+            self.process = launch(
+                [program(self.name), *self.arguments], cwd=self.folder,
                 env=self.environment(), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT)
         return self

@@ -3,6 +3,7 @@
 On free ports of loopback, nothing on disk but logs; every process is ended by its own id.
 """
 
+import os
 import pathlib
 import shutil
 import signal
@@ -10,7 +11,7 @@ import socket
 import ssl
 import subprocess
 
-from harness.process import free_port, wait_until
+from harness.process import free_port, halt, launch, wait_until
 
 START_DEADLINE = 30.0
 SLOTS = 16384
@@ -85,9 +86,9 @@ class RedisServer:
                                       lines + self.options))
         line = [*self.inside, program, str(config)] + (["--sentinel"] if self.sentinel else [])
         with open(self.folder / "server.log", "ab") as log:
-            self.process = subprocess.Popen(line, cwd=self.folder, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=subprocess.STDOUT,
-                                            env=self.clock and self.clock.environment())
+            self.process = launch(line, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
+                                  stderr=subprocess.STDOUT,
+                                  env=self.clock and {**os.environ, **self.clock.environment()})
         wait_until(self.answers, START_DEADLINE, "redis-server answers")
         return self
 
@@ -123,7 +124,7 @@ class RedisServer:
         return self.process is not None and self.process.poll() is None
 
     def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
+        halt(self.process)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
@@ -146,7 +147,7 @@ class Sentinels:
 
     NAME = "themaster"
 
-    def __init__(self, folder, password=None):
+    def __init__(self, folder, password=None, down_after_ms=500):
         self.folder = pathlib.Path(folder)
         self.master = RedisServer(self.folder / "one")
         self.replica = RedisServer(self.folder / "two",
@@ -156,7 +157,7 @@ class Sentinels:
         self.sentinels = [
             RedisServer(self.folder / f"sentinel{i}", *own,
                         ("sentinel monitor", f"{self.NAME} 127.0.0.1 {self.master.port} 2"),
-                        ("sentinel down-after-milliseconds", f"{self.NAME} 500"),
+                        ("sentinel down-after-milliseconds", f"{self.NAME} {down_after_ms}"),
                         ("sentinel failover-timeout", f"{self.NAME} 2000"),
                         sentinel=True, password=password)
             for i in range(3)]

@@ -6,9 +6,10 @@ Its own output goes on after each deed; its end and its sanitizers are judged he
 import os
 import subprocess
 
-from harness.process import JWT_SECRET, SANITIZER_OPTIONS, SANITIZER_REPORT, bin_dir
+from harness.process import (JWT_SECRET, SANITIZER_OPTIONS, SANITIZER_REPORT, bin_dir, launch,
+                             orphanless)
 
-TEST_DEADLINE = 100.0
+TEST_DEADLINE = 280.0  # pytest ends the test later
 
 
 def run_served(layer, name, settings, test=None, deeds=None):
@@ -19,9 +20,9 @@ def run_served(layer, name, settings, test=None, deeds=None):
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     environment = {**kept, **SANITIZER_OPTIONS, "ENV": "test", "JWT_SECRET_KEY": JWT_SECRET,
                    **settings, **({"TEST": test} if test else {})}
-    process = subprocess.Popen(["timeout", str(TEST_DEADLINE), str(path)], env=environment,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, errors="replace")
+    process = launch(["timeout", TEST_DEADLINE, *orphanless([path])], env=environment,
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                     text=True, errors="replace")
     output = []
     with process:
         for line in process.stdout:

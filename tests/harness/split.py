@@ -21,7 +21,7 @@ from harness.mongo import MongoServer
 from harness.process import STOP_DEADLINE, Doorman, wait_until
 from harness.redis import RedisServer
 
-SETTLE_DEADLINE = 10.0
+SETTLE_DEADLINE = 30.0
 
 _mongo = None
 _databases = itertools.count(1)
