@@ -69,7 +69,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def is_running(pid):
     try:
-        return process.pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0] != "Z"
+        stat = process.pathlib.Path(f"/proc/{pid}/stat").read_text()
+        return stat.rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
 

@@ -283,7 +283,7 @@ def test_what_changes_credits_is_audited(start_doorman):
         lines = [line for line in running.log().splitlines() if '"log":"audit"' in line]
         return [e for e in map(json.loads, lines) if "credit" in e["action"]]
 
-    wait_until(lambda: len(events()) == 6, 10, "the audit events")
+    wait_until(lambda: len(events()) == 6, 30, "the audit events")
     events = events()
     assert [(e["action"], e["target"], e["status"]) for e in events] == [
         ("credit_def.create", group, "success"), ("credit_def.update", group, "success"),
@@ -329,17 +329,17 @@ def test_what_is_answered_below_500_is_spent(admin, user, start_upstream, status
     server = start_upstream(lambda _: (status, [("Location", "/x")], b""))
     paid = Paid(admin, user, server.url)
     assert paid.call(allow_redirects=False).status_code == status
-    wait_until(lambda: paid.left() == 10 - costs, 10, "the settled balance")
+    wait_until(lambda: paid.left() == 10 - costs, 30, "the settled balance")
 
 
 def test_failed_calls_cost_nothing(admin, user, lying_upstream):
     server = lying_upstream(lambda connection, number: None)  # closes without an answer
     paid = Paid(admin, user, server.url)
     assert told(paid.call())[:2] == (502, "GTW006")
-    wait_until(lambda: paid.left() == 10, 10, "the credit")
+    wait_until(lambda: paid.left() == 10, 30, "the credit")
     paid = Paid(admin, user, "http://127.0.0.1:1")
     assert told(paid.call())[:2] == (502, "GTW006")
-    wait_until(lambda: paid.left() == 10, 10, "the credit")
+    wait_until(lambda: paid.left() == 10, 30, "the credit")
 
 
 def test_a_timed_out_call_and_an_open_circuit_cost_nothing(admin, user, lying_upstream):
@@ -349,7 +349,7 @@ def test_a_timed_out_call_and_an_open_circuit_cost_nothing(admin, user, lying_up
     for _ in range(5):  # CIRCUIT_BREAKER_THRESHOLD
         assert told(paid.call())[:2] == (504, "GTW010")
     assert told(paid.call())[:2] == (503, "GTW999")
-    wait_until(lambda: paid.left() == 10, 10, "the credits")
+    wait_until(lambda: paid.left() == 10, 30, "the credits")
     quiet.set()
 
 
@@ -477,7 +477,7 @@ def test_without_a_definition_the_call_counts_and_is_told(doorman, admin, user, 
     assert upstream.requests[-1].headers("x-partner-key") == []
     assert doorman.metrics()["doorman_credit_definition_missing_total"] == before + 1
     assert paid.left() == 9
-    wait_until(lambda: "credits.no_definition" in doorman.log(), 10, "the warning")
+    wait_until(lambda: "credits.no_definition" in doorman.log(), 30, "the warning")
 
 
 def test_spent_credits_are_a_metric(doorman, paid):
@@ -528,7 +528,7 @@ def test_a_key_that_cannot_be_opened_stops_the_call(start_doorman, tmp_path, ups
         paid.path, headers={"Authorization": "Bearer " + user.token})
     assert told(answer) == (502, "GTW006", "Upstream credential unavailable")
     assert upstream.requests == [] and left(admin, user.username, paid.group) == 3
-    wait_until(lambda: "credits.no_key" in again.log(), 10, "the error")
+    wait_until(lambda: "credits.no_key" in again.log(), 30, "the error")
     assert "whose=user" in again.log() and "my-very-own" not in again.log()
     again.stop()
     both = start_doorman(TOKEN_ENCRYPTION_KEY=f"Another-Key-For-Tests-Of-32-Chars,{KEY}",

@@ -5,7 +5,8 @@
 
 #include "store.h"
 
-enum { SELECTION_MS = 1000, OPERATION_MS = 1000, CLIENTS = 16 };
+enum { CLIENTS = 16 };
+int store_patience_ms = 20000;
 
 static const struct dm_documents_index indexes[] = {{"endpoints", {"a"}}};
 static const struct dm_documents_expiry expiries[] = {{"leases", "until"}};
@@ -34,10 +35,10 @@ struct dm_documents *store_at(const char *uri)
     struct dm_error err = {0};
     const struct dm_mongo_config c = {.uri = dm_view_of(uri),
                                       .database = dm_view_of(store_database),
-                                      .selection_timeout_ms = SELECTION_MS,
-                                      .operation_timeout_ms = OPERATION_MS,
+                                      .selection_timeout_ms = store_patience_ms,
+                                      .operation_timeout_ms = store_patience_ms,
                                       .pool_max = CLIENTS,
-                                      .pool_wait_ms = SELECTION_MS,
+                                      .pool_wait_ms = store_patience_ms,
                                       .schema = &store_schema};
     if (dm_documents_mongo_open(&c, &d, &err) != DM_OK)
         fail_msg("%s", err.text);

@@ -8,6 +8,10 @@
 /* documents_uniques, an index, and "leases", which expire by their "until". */
 extern const struct dm_documents_schema store_schema;
 
+/* How long stores opened from now on wait for a server, for an answer: long, as a server of the
+ * tests may be slow; a program that takes its server away makes it short. */
+extern int store_patience_ms;
+
 /* A store of a database that was never there before. */
 struct dm_documents *store_new(void);
 /* Another store, another admin as it were, of the same database. */

@@ -250,17 +250,24 @@ static uint64_t reads_of_redis(struct rr *g)
     return r.count;
 }
 
+/* What our own pings may add while the tests' machine is slow: one a second. */
+static uint64_t pings_since(dm_time begun)
+{
+    return (uint64_t)((dm_clock_mono(&dm_clock_system) - begun) / DM_SEC) + 1;
+}
+
 static void commands_of_a_turn_leave_in_one_write(void **state)
 {
     struct rr *g = *state;
     struct rr_ask a[100];
+    dm_time begun = dm_clock_mono(&dm_clock_system);
     uint64_t before = reads_of_redis(g);
     for (int i = 0; i < 100; i++)
         rr_ask(g, "INCR n", 10 * DM_SEC, &a[i]);
     for (int i = 0; i < 100; i++)
         rr_wait(g, &a[i]);
-    /* that one and the question itself; a ping of ours may come between */
-    assert_true(reads_of_redis(g) - before <= 3);
+    uint64_t reads = reads_of_redis(g) - before;
+    assert_true(reads <= 2 + pings_since(begun)); /* that one and the question itself */
 }
 
 static void a_steady_flow_allocates_nothing(void **state)
@@ -282,7 +289,10 @@ static void a_steady_flow_allocates_nothing(void **state)
 #if !defined(__SANITIZE_ADDRESS__) /* slabs keep nothing there */
     assert_int_equal(used, 0);
 #else
-    assert_true(used <= 200 * 3); /* two commands, one kept block: nothing else */
+    /* two commands, one kept block; some for what a busy machine adds: answers that come in
+     * pieces, pings, a line of the log */
+    if (used > 200 * 3 + 50)
+        fail_msg("%llu blocks", (unsigned long long)used);
 #endif
 }
 
