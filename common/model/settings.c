@@ -216,12 +216,12 @@ enum dm_code dm_settings_load(const struct dm_settings_input *in, struct dm_sett
     dm_mem_free(l.file);
     dm_mem_free(l.raws);
     dm_mem_free(l.bad);
-    if (l.n_faults > 0) {
+    if (l.n_faults > 0 && !in->lenient) {
         dm_settings_unref(l.s);
         return DM_INVALID;
     }
     *ret = l.s;
-    return DM_OK;
+    return l.n_faults > 0 ? DM_INVALID : DM_OK;
 }
 
 /* ---- life ---- */

@@ -50,6 +50,9 @@ struct dm_settings_input {
     const char *config_file;     /* overrides DOORMAN_CONFIG_FILE; NULL: by the rules */
     const char *force_env;       /* check-config --env production; NULL: none */
     bool no_files;               /* tests: do not look for the default file */
+    /* Settings come also with faults (then DM_INVALID all the same), with defaults where a value
+     * has one: for those who only ask where things are (stop, reload, healthcheck). */
+    bool lenient;
     const struct dm_clock *clock; /* certificates expire by it; NULL: the system's */
     struct dm_buf *notes;        /* INFO lines (aliases used, keys ignored); NULL: dropped */
     void (*on_fault)(void *ctx, const struct dm_settings_fault *fault); /* borrowed; NULL: none */

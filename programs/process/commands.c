@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "io/probe.h"
+#include "programs/process/control.h"
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -41,6 +42,22 @@ struct dm_settings *load_settings(const struct program *program, const struct op
     return settings;
 }
 
+struct dm_settings *load_settings_leniently(const struct program *program, const struct options *o)
+{
+    const struct dm_settings_input in = {.role = program->role,
+                                         .environ_ = (const char *const *)environ,
+                                         .config_file = o->config_file,
+                                         .lenient = true};
+    struct dm_settings *settings = NULL;
+    struct dm_buf ignored;
+
+    dm_buf_init(&ignored, TEXT_CAP);
+    enum dm_code rc = dm_settings_load(&in, &settings, &ignored, &ignored);
+    (void)rc; /* faults are for whoever starts it */
+    dm_buf_done(&ignored);
+    return settings;
+}
+
 int command_check_config(const struct program *program, struct process *p, const struct options *o)
 {
     struct dm_settings *settings = load_settings(program, o, NULL);
@@ -70,13 +87,12 @@ int command_print_settings(const struct program *program, const struct options *
 
 int command_healthcheck(const struct program *program, struct process *p, const struct options *o)
 {
-    struct dm_settings *settings = load_settings(program, o, NULL);
+    /* Of a process that runs: an edit with faults that it refused must not make it look dead. */
+    struct dm_settings *settings = load_settings_leniently(program, o);
     int64_t port;
     bool alive;
 
     (void)p;
-    if (settings == NULL)
-        return EX_CONFIG;
     port = settings->metrics_port != 0 ? settings->metrics_port : settings->port;
     alive = dm_probe_ask((uint16_t)port, DM_LIT("/healthz"));
     dm_settings_unref(settings);
@@ -94,6 +110,11 @@ int command_version(const struct program *program, struct process *p, const stru
 int program_main(const struct program *program, struct process *p, int argc, char **argv)
 {
     static const struct command shared[] = {{"run", process_run},
+                                            {"start", command_start},
+                                            {"stop", command_stop},
+                                            {"restart", command_restart},
+                                            {"reload", command_reload},
+                                            {"drain", command_drain},
                                             {"check-config", command_check_config},
                                             {"healthcheck", command_healthcheck},
                                             {"version", command_version}};

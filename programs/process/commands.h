@@ -12,3 +12,6 @@ int command_version(const struct program *program, struct process *p, const stru
  * there were faults (exit 78). */
 struct dm_settings *load_settings(const struct program *program, const struct options *o,
                                   struct dm_buf *ret_warnings);
+/* For commands that only ask where a running one is: faults are not theirs to tell, defaults stand
+ * in. Never NULL. */
+struct dm_settings *load_settings_leniently(const struct program *program, const struct options *o);

@@ -9,6 +9,7 @@ struct options {
     const char *env;         /* --env NAME, check-config only */
     bool print_settings, json, help;
     bool status; /* --status, of commands that change something: only tell */
+    int notify_fd; /* no option: set for the process that `start` makes */
 };
 
 /* False: a sentence about the fault is on stderr, exit 64 (EX_USAGE). */
@@ -17,6 +18,11 @@ bool options_parse(const char *program, int argc, char **argv, struct options *r
 /* The part of --help that all programs share. */
 #define OPTIONS_HELP                                                                               \
     "  run            serve in the foreground (default)\n"                                         \
+    "  start          serve in the background; returns when it serves\n"                           \
+    "  stop           drain and end it, wait for its end\n"                                        \
+    "  restart        stop, start; a configuration with faults stops nothing\n"                    \
+    "  reload         read the configuration again, print the outcome (SIGHUP), exit 0 or 78\n"    \
+    "  drain          not ready any more (503 on /readyz), but still serving (SIGUSR2)\n"          \
     "  check-config   load and check the settings, print every fault, exit 0 or 78\n"              \
     "  healthcheck    ask the local liveness probe, exit 0 or 1\n"                                 \
     "  version        print the version\n"

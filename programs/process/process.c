@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "programs/process/commands.h"
+#include "programs/process/control.h"
 #include "programs/process/program.h"
 #include "programs/process/reload.h"
 #include "programs/process/reload_run.h"
@@ -143,6 +144,7 @@ static void on_started(struct dm_letter *l)
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, line);
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Application startup complete");
     reload_start(p->reload);
+    control_started(p);
     dm_log_flush(); /* whoever sees it ready finds how it started in the log */
     atomic_store(&p->ops.ready, true);
     if (p->stopping)
@@ -200,6 +202,7 @@ static void end(struct process *p)
     pthread_cond_destroy(&p->stop_cond);
     pthread_mutex_destroy(&p->stop_lock);
     dm_mem_free(p->host);
+    control_end(p);
 }
 
 static void init_stop(struct process *p)
@@ -227,7 +230,8 @@ int process_run(const struct program *program, struct process *p, const struct o
         p->host = dm_mem_text(p->settings->host);
         init_stop(p);
         start_log(p);
-        code = prepare(p, o->config_file, dm_buf_view(&warnings));
+        code = control_take_pid_file(p, o) ? prepare(p, o->config_file, dm_buf_view(&warnings))
+                                           : EX_UNAVAILABLE;
         if (code == 0)
             code = run(p);
         end(p);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "io/file_watch.h"
 #include "io/offload.h"
+#include "programs/process/control.h"
 #include "programs/process/process.h"
 #include "programs/process/program.h"
 #include "programs/process/reload_report.h"
@@ -221,6 +222,7 @@ static void take_over(struct reload *r)
     reload_gauges_loaded(&r->gauges, old, run->settings, dm_buf_view(&run->warnings), run->n_kept,
                          r->generation, dm_clock_wall(&dm_clock_system));
     publish_report(r, make_report(r, changed, reload_kept(run)));
+    control_tell_reload(p, r->report, (run->sources & RELOAD_SIGHUP) != 0);
     set_watch(r);
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Configuration reload complete",
            DM_FI("generation", r->generation));
@@ -234,6 +236,7 @@ static void keep_old(struct reload *r)
     reload_log_faults(r->run.errors, r->generation);
     reload_gauges_failed(&r->gauges);
     publish_report(r, make_report(r, NULL, NULL));
+    control_tell_reload(r->p, r->report, (r->run.sources & RELOAD_SIGHUP) != 0);
 }
 
 static void on_ended(struct dm_job *j)

@@ -98,6 +98,10 @@ static void on_signal(struct dm_io *io, uint32_t events)
         if (p->serving)
             dump(p);
         return;
+    case SIGUSR2: /* until the end: whoever sends traffic takes it elsewhere */
+        if (!atomic_exchange(&p->ops.draining, true))
+            DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "draining: not ready any more, still serving");
+        return;
     case SIGHUP:
         dm_log_reopen();
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "log files reopened");
@@ -117,6 +121,7 @@ bool process_watch_signals(struct process *p)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return false;
     signal(SIGPIPE, SIG_IGN);
