@@ -206,6 +206,7 @@ static void run_listen(struct dm_call *call)
                                               .settings = settings_of,
                                               .handler = &front,
                                               .app = w,
+                                              .leaving = &c->ops->draining,
                                               .metrics = c->metrics,
                                               .shard = w->seat.index};
 

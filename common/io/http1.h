@@ -56,6 +56,7 @@ struct http1_host { /* what connections of one listener share; embedded in struc
         work; /* idle: longest first; work: to be run at the end of this turn */
     struct dm_task task;
     bool draining;
+    const _Atomic bool *leaving; /* see listener.h; may be NULL */
     _Atomic size_t n_conns, n_inflight;
     void (*on_end)(struct http1_host *host); /* a connection ended: the cap is the listener's */
     void (*count)(struct http1_host *host, enum http1_count what);

@@ -1,5 +1,6 @@
 #include "io/http1.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -138,9 +139,17 @@ static bool bodyless(const struct http1 *h, int status)
     return status == 204 || status == 304 || dm_view_eq(h->x.head.method, DM_LIT("HEAD"));
 }
 
+/* Still accepting, but who keeps a connection shall open the next one elsewhere. */
+static bool leaving(const struct http1_host *host)
+{
+    return host->leaving != NULL && atomic_load_explicit(host->leaving, memory_order_relaxed);
+}
+
 static bool must_close(const struct http1 *h, const struct dm_answer *a)
 {
-    if (a->close || !h->keep_alive || !h->served || h->conn->host->draining)
+    const struct http1_host *host = h->conn->host;
+
+    if (a->close || !h->keep_alive || !h->served || host->draining || leaving(host))
         return true;
     bool until_close = a->length == DM_LENGTH_UNKNOWN && h->x.head.minor == 0 && !h->bodyless;
     return until_close || http1_body_rest(h) > SKIP_MAX;

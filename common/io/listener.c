@@ -326,6 +326,7 @@ enum dm_code dm_listener_open(const struct dm_listener_config *c, struct dm_list
     l->host.settings = c->settings;
     l->host.handler = c->handler;
     l->host.app = c->app;
+    l->host.leaving = c->leaving;
     l->host.on_end = on_end;
     l->host.count = count;
     l->host.count_guard = count_guard;

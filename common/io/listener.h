@@ -25,7 +25,8 @@ struct dm_listener_config {
     const struct dm_settings *(*settings)(void *app); /* borrowed, pinned by a ref per exchange */
     const struct dm_exchange_handler *handler;
     void *app;
-    struct dm_metrics *metrics; /* NULL: none */
+    const _Atomic bool *leaving; /* while set, a kept connection ends with its answer; or NULL */
+    struct dm_metrics *metrics;  /* NULL: none */
     size_t shard;
 };
 

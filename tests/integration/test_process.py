@@ -217,6 +217,8 @@ def test_not_ready_while_draining(start_doorman):
     wait_until(lambda: session.get("/readyz").status_code == 503, START_DEADLINE, "503")
     assert session.get("/platform/monitor/readiness").json()["status"] == "draining"
     assert session.get("/healthz").status_code == 200
+    answer = session.get("/platform/none")
+    assert answer.status_code == 404 and answer.headers["Connection"] == "close"
     running.signal(signal.SIGTERM)
     assert running.wait() == 128 + signal.SIGTERM
 

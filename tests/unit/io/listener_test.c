@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -314,6 +315,35 @@ static void an_answer_begun_before_the_drain_closes_behind_it(void **state)
     close(fd);
 }
 
+static void who_is_leaving_serves_on_and_closes_behind_each_answer(void **state)
+{
+    static const char whole[] = "HTTP/1.1 200 ";
+    static _Atomic bool leaving;
+    struct front *f = *state;
+    struct dm_listener_config c = config_of(f);
+    struct dm_listener *l;
+    bool closed;
+
+    c.host = "127.0.0.1";
+    c.leaving = &leaving;
+    assert_int_equal(dm_listener_open(&c, &l, NULL), DM_OK);
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(dm_listener_port(l))};
+    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = dial((struct sockaddr *)&addr, sizeof addr);
+    assert_true(answers(f, fd));
+    atomic_store(&leaving, true);
+    front_send(f, fd, GET);
+    const char *answer = front_read(f, fd, &closed);
+    assert_memory_equal(answer, whole, sizeof whole - 1);
+    assert_non_null(strstr(answer, "Connection: close\r\n"));
+    assert_true(closed);
+    close(fd);
+    fd = dial((struct sockaddr *)&addr, sizeof addr);
+    assert_true(answers(f, fd)); /* whoever comes is served */
+    close(fd);
+    dm_listener_free(l);
+}
+
 static void who_is_in_the_backlog_when_the_drain_begins_is_served(void **state)
 {
     struct front *f = *state;
@@ -360,6 +390,7 @@ int main(void)
         T(draining_closes_idle_connections_and_ends_running_ones_after_their_answer),
         T(a_connection_without_a_request_does_not_hold_the_drain_up),
         T(an_answer_begun_before_the_drain_closes_behind_it),
+        T(who_is_leaving_serves_on_and_closes_behind_each_answer),
         T(who_is_in_the_backlog_when_the_drain_begins_is_served),
         T(the_end_cuts_what_is_left_and_says_so),
     };
