@@ -1,8 +1,9 @@
 """Calls the product from inside of the cluster. Runs in a pod; the standard library only.
 
 client.py wait                   stays until it is told to go
-client.py calls  < JSON          [{method, url, headers, body}] -> [{status, headers, body}]
-client.py load   < JSON          {url, headers, rate, seconds, connections, [cafile]} -> counts
+client.py calls  < JSON line     [{method, url, headers, body}] -> [{status, headers, body}]
+client.py load   < JSON line     {url, headers, rate, connections} -> a line when every connection
+                                 has had an answer; when its input ends, counts
 
 The load keeps its connections. A request on a kept connection that dies before a byte of the answer
 is sent once more on a new one, as HTTP clients do with GET (RFC 9110 §9.2.2); it is counted apart.
@@ -56,7 +57,8 @@ class Load:
         self.headers = task.get("headers", {})
         self.connections = task.get("connections", 20)
         self.pause = self.connections / task["rate"]
-        self.end = time.monotonic() + task["seconds"]
+        self.ended = threading.Event()
+        self.under_way = threading.Semaphore(0)
         self.lock = threading.Lock()
         self.statuses, self.faults = {}, []
         self.resent = self.opened = 0
@@ -88,8 +90,8 @@ class Load:
     def worker(self, number):
         connection = None
         due = time.monotonic() + self.pause * number / self.connections
-        while due < self.end:
-            time.sleep(max(0.0, due - time.monotonic()))
+        first = True
+        while not self.ended.wait(max(0.0, due - time.monotonic())):
             begin = time.monotonic()
             try:
                 connection, status = self.once(connection)
@@ -100,15 +102,26 @@ class Load:
                 connection = None
                 with self.lock:
                     self.faults.append(f"{time.time():.3f} {fault!r}")
+            if first:
+                self.under_way.release()
+            first = False
             due = max(due + self.pause, time.monotonic() - 1)
 
     def run(self):
         threads = [threading.Thread(target=self.worker, args=(n,)) for n in range(self.connections)]
+        begin = time.monotonic()
         for thread in threads:
             thread.start()
+        for _ in threads:
+            self.under_way.acquire()
+        print("under way", flush=True)
+        sys.stdin.read()
+        self.ended.set()
         for thread in threads:
             thread.join()
+        seconds = time.monotonic() - begin
         return {"statuses": self.statuses, "faults": len(self.faults),
+                "rate": round(sum(self.statuses.values()) / seconds), "seconds": round(seconds),
                 "first_faults": self.faults[:5], "resent": self.resent, "opened": self.opened,
                 "slowest_ms": round(self.slowest * 1000)}
 
@@ -118,7 +131,7 @@ def main():
     if what == "wait":
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
         return
-    task = json.load(sys.stdin)
+    task = json.loads(sys.stdin.readline())
     json.dump(Load(task).run() if what == "load" else [call(**c) for c in task], sys.stdout)
 
 

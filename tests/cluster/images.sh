@@ -1,0 +1,24 @@
+#!/bin/bash
+# Builds the product's images and those of the tests with buildah, as localhost/NAME:TAG.
+#
+#   images.sh [TAG]        default: test
+#
+# Needs scripts/deps cluster, and the base image (kubernetes/base.sh) where no registry is reached.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+TAG=${1:-test}
+
+image() { # name, arguments of buildah
+    local name=$1
+    shift
+    echo "== $name"
+    buildah bud --isolation chroot --pull=false --layers -t "localhost/$name:$TAG" "$@"
+}
+
+image doorman-gateway -f Dockerfile.gateway .
+image doorman-admin -f Dockerfile.admin .
+image doorman --target doorman -f Dockerfile.admin .
+image doorman-test-tools -f tests/cluster/images/Dockerfile.tools tests/cluster
+image doorman-example-orders -f examples/orders/Dockerfile examples/orders
+image doorman-test-ferretdb -f tests/cluster/images/Dockerfile.ferretdb \
+    "$(dirname "$(./scripts/ferretdb)")"
