@@ -117,7 +117,7 @@ preStop:
     {{- end }}
   env:
     {{- include "doorman.env" (merge (dict "env" .values.env) .) | nindent 4 }}
-  {{- include "doorman.probes" (dict "values" .values) | nindent 2 }}
+  {{- include "doorman.probes" (dict "values" .values) | trim | nindent 2 }}
   lifecycle:
     {{- if .values.lifecycle }}
     {{- toYaml .values.lifecycle | nindent 4 }}

@@ -51,7 +51,7 @@ true
     - name: SHUTDOWN_DELAY_SECONDS
       value: {{ max 0 (sub (int $s.appPreStopSeconds) 2) | quote }}
     {{- end }}
-  {{- include "doorman.probes" (dict "values" $g "startup" ($s.waitForReady | ternary "readiness" "liveness")) | nindent 2 }}
+  {{- include "doorman.probes" (dict "values" $g "startup" ($s.waitForReady | ternary "readiness" "liveness")) | trim | nindent 2 }}
   lifecycle:
     {{- if $native }}
     {{- /* It is told to stop only after the application has ended; clients on kept connections must leave before. */}}
@@ -86,6 +86,12 @@ preStop:
   exec:
     command: [sleep, {{ .Values.sidecar.appPreStopSeconds | quote }}]
   {{- end }}
+{{- end -}}
+
+{{/* targetPort of the application's Service: a number, for the control plane (seen with 1.32) does not find named
+     ports of init containers. */}}
+{{- define "doorman.sidecar.port" -}}
+{{- .Values.sidecar.port -}}
 {{- end -}}
 
 {{/* Labels of the pod: by them PodMonitor and NetworkPolicy find sidecars. */}}
