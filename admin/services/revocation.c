@@ -1,6 +1,8 @@
 #include "admin/services/revocation.h"
 
 #include "admin/services/publish.h"
+#include "base/log.h"
+#include "base/map.h"
 
 enum {
     ID_CAP = 1024,
@@ -85,8 +87,91 @@ static enum dm_code restore_one(struct adm_app *app, const struct dm_json *doc,
 
     if (expires != 0 && expires <= dm_clock_wall(adm_clock(app)) / DM_SEC)
         return dm_documents_delete(adm_documents(app), "revocations", &key, 1, &deleted, err);
-    return dm_live_revoke(adm_live(app), dm_json_str(dm_json_get(doc, DM_LIT("username"))),
-                          dm_json_str(dm_json_get(doc, DM_LIT("jti"))), expires * DM_SEC, err);
+    const dm_time ends = expires > INT64_MAX / DM_SEC ? 0 : expires * DM_SEC;
+    enum dm_code rc =
+        dm_live_revoke(adm_live(app), dm_json_str(dm_json_get(doc, DM_LIT("username"))),
+                       dm_json_str(dm_json_get(doc, DM_LIT("jti"))), ends, err);
+    if (rc != DM_INVALID)
+        return rc;
+    DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "revocation.unreadable", DM_F("id", id));
+    return DM_OK; /* names no token that could be: others wrote it */
+}
+
+/* --- revocations that another program left in the live store ---
+ * The Python Doorman kept them in Redis only; without a durable copy one would end with the store,
+ * and the mirrors of the sidecars would not have it. */
+
+enum { ADOPTED_MAX = 1000 * 1000 }; /* more than any store of people's tokens holds */
+
+struct adoption {
+    dm_time now;
+    struct dm_map *known; /* ids of documents; values unused */
+    struct dm_json *found;
+};
+
+static enum dm_code note_revoked(void *ctx, dm_view subject, dm_view jti, int64_t ends_ms)
+{
+    struct adoption *a = ctx;
+    const bool ends = ends_ms > 0 && ends_ms < (INT64_MAX - a->now) / DM_MS;
+    const int64_t expires = ends ? (a->now + ends_ms * DM_MS) / DM_SEC + 1 : 0;
+    struct dm_json *doc = adm_revocation_doc(subject, jti, expires);
+
+    if (dm_map_get(a->known, dm_json_str(dm_json_get(doc, DM_LIT("id")))) != NULL) {
+        dm_json_free(doc);
+        return DM_OK;
+    }
+    dm_map_put(a->known, dm_json_str(dm_json_get(doc, DM_LIT("id"))), a->known);
+    dm_json_push(a->found, doc);
+    return dm_map_count(a->known) > ADOPTED_MAX ? DM_LIMIT : DM_OK;
+}
+
+static enum dm_code list_revocations(struct adm_app *app, struct dm_json **ret,
+                                     struct dm_error *err)
+{
+    const struct dm_query all = {0};
+
+    return dm_documents_list(adm_documents(app), "revocations", &all, ret, err);
+}
+
+static enum dm_code store_found(struct adm_app *app, const struct dm_json *found,
+                                struct dm_error *err)
+{
+    int64_t n = 0;
+    enum dm_code rc = DM_OK;
+
+    for (struct dm_json *d = dm_json_first(found); rc == DM_OK && d != NULL;
+         d = dm_json_next(d), n++) {
+        rc = dm_documents_insert(adm_documents(app), "revocations", d, err);
+        if (rc == DM_EXISTS)
+            rc = DM_OK;
+    }
+    if (rc == DM_OK && n > 0)
+        DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "revocations.adopted", DM_FI("count", n));
+    return rc;
+}
+
+/* Under the lock: one that is taken back meanwhile must not come back. */
+static enum dm_code adopt(struct adm_app *app, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
+    struct adoption a = {.now = dm_clock_wall(adm_clock(app))};
+    enum dm_code rc = adm_app_restore_lock(app, err);
+
+    if (rc != DM_OK)
+        return rc;
+    a.known = dm_map_new(NULL);
+    a.found = dm_json_new_array();
+    rc = list_revocations(app, &docs, err);
+    for (struct dm_json *d = dm_json_first(docs); d != NULL; d = dm_json_next(d))
+        dm_map_put(a.known, dm_json_str(dm_json_get(d, DM_LIT("id"))), app);
+    if (rc == DM_OK)
+        rc = dm_live_revocations(adm_live(app), note_revoked, &a, err);
+    if (rc == DM_OK)
+        rc = store_found(app, a.found, err);
+    adm_app_publish_unlock(app);
+    dm_json_free(a.found);
+    dm_map_free(a.known);
+    return rc;
 }
 
 /* Under the lock, as they are now: one that was taken back meanwhile must not come back. */
@@ -114,10 +199,11 @@ static enum dm_code restore_piece(struct adm_app *app, const struct dm_json **ne
 enum dm_code adm_revocations_restore(struct adm_app *app, struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
-    const struct dm_query all = {0};
-    enum dm_code rc = dm_documents_list(adm_documents(app), "revocations", &all, &docs, err);
-    const struct dm_json *next = dm_json_first(docs);
+    enum dm_code rc = adopt(app, err);
 
+    if (rc == DM_OK)
+        rc = list_revocations(app, &docs, err);
+    const struct dm_json *next = dm_json_first(docs);
     while (rc == DM_OK && next != NULL)
         rc = restore_piece(app, &next, err);
     return rc;

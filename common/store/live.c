@@ -191,6 +191,12 @@ enum dm_code dm_live_credits_delete(struct dm_live_admin *a, dm_view group, dm_v
     return a->ops->credits_delete(a, group, subject, err);
 }
 
+enum dm_code dm_live_revocations(struct dm_live_admin *a, dm_live_revoked_fn fn, void *ctx,
+                                 struct dm_error *err)
+{
+    return a->ops->revocations == NULL ? DM_OK : a->ops->revocations(a, fn, ctx, err);
+}
+
 enum dm_code dm_live_clear_counters(struct dm_live_admin *a, struct dm_error *err)
 {
     return a->ops->clear_counters(a, err);

@@ -47,6 +47,9 @@ struct dm_live_admin_ops {
     enum dm_code (*unrevoke)(struct dm_live_admin *a, dm_view subject, struct dm_error *err);
     enum dm_code (*is_revoked)(struct dm_live_admin *a, dm_view subject, dm_view jti, bool *ret,
                                struct dm_error *err);
+    /* NULL: nobody else writes there */
+    enum dm_code (*revocations)(struct dm_live_admin *a, dm_live_revoked_fn fn, void *ctx,
+                                struct dm_error *err);
     enum dm_code (*hit)(struct dm_live_admin *a, dm_view name, dm_view id, int64_t limit,
                         int64_t window_seconds, struct dm_live_hit *ret, struct dm_error *err);
     enum dm_code (*bandwidth_used)(struct dm_live_admin *a, dm_view subject, int64_t window_seconds,

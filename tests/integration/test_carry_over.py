@@ -3,13 +3,16 @@
 Every test of the first part runs on all three; docs/migrate.md says the same in words.
 """
 
+import datetime
 import json
+import subprocess
+import time
 
 import pytest
 
 from harness import platform, python_doorman
 from harness.platform import expect
-from harness.process import Doorman, START_DEADLINE, wait_until
+from harness.process import program, wait_until
 from harness.python_doorman import made
 from harness.upstream import Upstream
 
@@ -190,3 +193,242 @@ def test_revoke_all_holds_until_it_is_taken_back_and_then_the_limit_does(old):
     expect(old.admin.post("/platform/authorization/admin/unrevoke/bob"))
     bob = old.login("bob")
     assert [old.call("/orders/v1/hello", bob).status_code for _ in range(3)] == [200, 200, 429]
+
+
+# --- Redis ---
+
+
+@pytest.fixture
+def on_stores(tmp_path, upstream):
+    """on_stores(keys) starts two programs; `keys` are set in Redis before."""
+    started = []
+
+    def start(*keys, **settings):
+        split = python_doorman.on_stores(tmp_path / "old", **settings)
+        started.append(split)
+        for name, value in keys:
+            split.redis.command("SET", name, value, "EX", 2 * DAY)
+        return Started(split, upstream)
+
+    yield start
+    for split in started:
+        split.stop()
+
+
+def windows(split_seconds, name):
+    """Of this window and the next: a test may begin at the end of one."""
+    now = int(time.time())
+    return [name(now // split_seconds + n) for n in (0, 1)]
+
+
+def test_counters_of_the_python_doorman_go_on(on_stores):
+    calls = windows(3600, lambda n: (f"rate_limit:bob:{n}", 1))
+    sent = windows(DAY, lambda n: (f"bandwidth_usage:erin:{DAY}:{n * DAY}", 1000))
+    old = on_stores(*calls, *sent)
+    expect(old.admin.post("/platform/authorization/admin/unrevoke/bob"))
+    bob = old.login("bob")
+    assert [old.call("/orders/v1/hello", bob).status_code for _ in range(2)] == [200, 429]
+    used_up = old.call("/orders/v1/hello", old.login("erin"))
+    assert (used_up.status_code, used_up.headers["X-Doorman-Reason"].split(";")[0]) == (
+        429, "bandwidth")
+    assert expect(old.admin.get("/platform/user/erin"))["bandwidth_usage_bytes"] == 1000
+
+
+def revocations(split):
+    with split.mongo.database(split.database) as database:
+        return {row["id"]: row["expires"] for row in database.revocations.find()}
+
+
+def test_revocations_found_in_redis_become_durable(on_stores):
+    old = on_stores()
+    split = old.program
+    one = f"alice:{made.REVOKED_JTI}"
+    durable = revocations(split)
+    assert set(durable) == {"bob:", one}
+    assert durable["bob:"] == 0
+    assert time.time() < durable[one] <= time.time() + 3600 + 5
+    # Redis forgets: the admin tells it again.
+    split.redis.command("FLUSHALL")
+    wait_until(lambda: split.redis.command("EXISTS", "jwt:revoke_all:bob",
+                                           f"jwt:revoked:{one}") == 2, DEADLINE, "the revocations")
+    bob, alice = (python_doorman.token("bob", "66666666-2222-4333-8444-555555555555"),
+                  python_doorman.token("alice", made.REVOKED_JTI))
+    wait_until(lambda: old.call("/orders/v1/hello", old.login("alice")).status_code == 200,
+               DEADLINE, "policy")
+    assert old.call("/orders/v1/hello", token=bob).status_code == 401
+    # Redis is gone: the sidecar's own mirror decides.
+    split.redis.kill()
+    assert old.call("/orders/v1/hello", token=bob).status_code == 401
+    assert old.call("/orders/v1/hello", token=alice).status_code == 401
+    split.redis.start()
+
+
+def test_a_revocation_taken_back_stays_so_after_a_restart(on_stores):
+    old = on_stores()
+    expect(old.admin.post("/platform/authorization/admin/unrevoke/bob"))
+    assert "bob:" not in revocations(old.program)
+    old.program.admin_program.stop()
+    old.program.admin_program.start()
+    assert "bob:" not in revocations(old.program)
+    assert old.call("/orders/v1/hello", old.login("bob")).status_code == 200
+
+
+# --- what is left alone ---
+
+UNSERVED = ("vault_entries", "tiers", "endpoint_validations", "crud_data_orders", "groups")
+
+
+def test_documents_that_need_nothing_are_not_written(on_stores):
+    old = on_stores()
+    was = python_doorman.documents()
+    with old.program.mongo.database(old.program.database) as database:
+        for collection in UNSERVED:
+            now = {row["_id"]: row for row in database[collection].find()}
+            for row in was[collection]:
+                assert now[row["_id"]] == row, collection
+        alice = database.users.find_one({"username": "alice"})
+        before = next(row for row in was["users"] if row["username"] == "alice")
+        assert alice == before  # the hash too, until its first login
+        old.login("alice")
+        alice = database.users.find_one({"username": "alice"})
+        assert alice["_id"] == before["_id"] and alice["password"].startswith("$argon2id$")
+        assert database.endpoint_validations.find_one()["validation_schema"] == {
+            "name": {"required": True, "type": "string"}}
+
+
+# --- doorman-admin migrate ---
+
+
+def migrate(split, *arguments):
+    admin = split.admin_program
+    return subprocess.run([str(program("doorman-admin")), "migrate", *arguments],
+                          cwd=admin.folder, env=admin.environment(), capture_output=True,
+                          text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """Old data, nothing started on it."""
+    split = python_doorman.on_stores(tmp_path / "old")
+    yield split
+    split.redis.kill()
+
+
+def everything(split):
+    with split.mongo.database(split.database) as database:
+        return {name: [sorted(database[name].index_information()),
+                       sorted(database[name].find(), key=lambda row: str(row["_id"]))]
+                for name in sorted(database.list_collection_names())}
+
+
+def test_migrate_twice_changes_nothing_the_second_time(filled):
+    done = migrate(filled)
+    assert done.returncode == 0, done.stderr
+    # Two entries in settings, two lists of one API, one endpoint without api_id.
+    assert done.stdout.startswith("schema is at version 1: 1 steps, ")
+    assert done.stdout.endswith(" 4 documents changed\n"), done.stdout
+    after = everything(filled)
+    again = migrate(filled)
+    assert (again.returncode, again.stdout) == (0, "nothing to do: schema is at version 1\n")
+    assert everything(filled) == after
+    told = migrate(filled, "--status").stdout.splitlines()
+    assert told[0] == "schema is at version 1, this program's is 1"
+    assert {line.split()[1] for line in told[1:]} == {"indexes", "expiry", "documents"}
+    assert everything(filled) == after
+
+
+def test_status_changes_nothing(filled):
+    before = everything(filled)
+    told = migrate(filled, "--status")
+    assert (told.returncode, told.stdout) == (
+        0, "schema is at version 0, this program's is 1\n")
+    assert everything(filled) == before
+
+
+def test_migrate_waits_for_nobody_who_holds_the_lease(filled):
+    with filled.mongo.database(filled.database) as database:
+        database.doorman_meta.insert_one({
+            "_id": "migration_lease", "owner": "another",
+            "until": datetime.datetime.now() + datetime.timedelta(days=1)})
+        held = migrate(filled)
+        assert held.returncode == 75 and "another admin is migrating" in held.stderr
+        assert database.users.index_information().keys() == {"_id_", "username_1", "email_1"}
+        database.doorman_meta.update_one({"_id": "migration_lease"}, {
+            "$set": {"until": datetime.datetime(2020, 1, 1)}})
+    assert migrate(filled).returncode == 0
+
+
+def test_migrate_refuses_a_newer_schema_and_leaves_it(filled):
+    assert migrate(filled).returncode == 0
+    with filled.mongo.database(filled.database) as database:
+        database.doorman_meta.update_one({"_id": "schema"}, {"$set": {"version": 1000}})
+    before = everything(filled)
+    for arguments in ((), ("--status",)):
+        refused = migrate(filled, *arguments)
+        assert refused.returncode == 78 and "schema version 1000" in refused.stderr
+    assert everything(filled) == before
+
+
+def test_migrate_names_documents_that_violate_a_key(filled):
+    with filled.mongo.database(filled.database) as database:
+        row = database.apis.find_one({"api_name": "orders"})
+        database.apis.insert_one({**row, "_id": "again", "api_id": "another"})
+    refused = migrate(filled)
+    assert refused.returncode == 78
+    assert "api_name_1_api_version_1" in refused.stderr and '"apis"' in refused.stderr
+
+
+# --- dumps ---
+
+DAMAGES = {
+    "truncated": lambda b: b[:-20],
+    "cut to its head": lambda b: b[:30],
+    "one byte changed": lambda b: b[:200] + bytes([b[200] ^ 1]) + b[201:],
+    "its last byte changed": lambda b: b[:-1] + bytes([b[-1] ^ 1]),
+    "another form": lambda b: b"XXXX" + b[4:],
+    "empty": lambda b: b"",
+    "another key": None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["dmp1", "fernet"])
+def test_a_spoilt_dump_stops_the_start_with_a_sentence(tmp_path, kind, damage):
+    key = {} if DAMAGES[damage] else {"MEM_ENCRYPTION_KEY": "another-key-" + "x" * 30}
+    one = python_doorman.on_dump(tmp_path, f"dump-{kind}.bin", **key)
+    file = tmp_path / "generated" / "memory_dump.bin"
+    if DAMAGES[damage]:
+        file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    spoilt = file.read_bytes()
+    one.spawn()
+    assert one.wait() == 78
+    assert "could not restore dump" in one.log() and "memory_dump.bin" in one.log()
+    assert file.read_bytes() == spoilt
+    assert [f.name for f in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("kind", ["dmp1", "fernet"])
+def test_a_dump_is_carried_over_once_and_its_successor_is_ours(tmp_path, kind):
+    one = python_doorman.on_dump(tmp_path, f"dump-{kind}.bin").start()
+    assert "Memory mode: restored from dump" in one.log()
+    platform.login(one.url, "alice@python.example", made.PASSWORDS["alice"])
+    folder = tmp_path / "generated"
+    assert [f.name for f in folder.iterdir()] == ["memory_dump-20250101T000000Z.bin"]
+    one.stop()
+    names = sorted(f.name for f in folder.iterdir())
+    assert len(names) == 2 and names[0] == "memory_dump-20250101T000000Z.bin"
+    assert (folder / names[1]).read_bytes().startswith(b"gAAAA")
+    assert (folder / names[0]).read_bytes() == (
+        python_doorman.FOLDER / f"dump-{kind}.bin").read_bytes()
+    one.start()
+    try:
+        assert names[1] in one.log().split("Graceful shutdown complete")[1]
+        session = platform.login(one.url)
+        assert expect(session.get("/platform/api/orders/v1"))["legacy_field"]
+        # Bob's revocation came along, in our form.
+        token = python_doorman.token("bob", "77777777-2222-4333-8444-555555555555")
+        answer = platform.Session(one.url).get("/api/rest/orders/v1/hello",
+                                               headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401
+    finally:
+        one.stop()

@@ -127,6 +127,29 @@ def test_absent_mongodb_is_503_with_its_code_and_passes(stand, fault):
     stand.admin.stop()
 
 
+def test_expired_documents_are_swept_by_a_job_of_the_admin(stand):
+    """One that only the sweeper removes: what restores revocations finds none by such an id."""
+    stand.start()
+    stand.admin.stop()
+    with stand.mongo.database("doorman_stand") as database:
+        rows = [{"id": 1, "expires": 1}, {"id": 2, "expires": int(time.time()) + 3600},
+                {"id": 3, "expires": 0}]
+        database.revocations.insert_many(rows)
+        database.doorman_meta.delete_one({"_id": "sweep_lease"})  # of the first start's sweep
+        stand.start()
+        wait_until(lambda: database.revocations.count_documents({"id": 1}) == 0, DEADLINE, "sweep")
+        assert sorted(row["id"] for row in database.revocations.find()) == [2, 3]
+        assert database.doorman_meta.find_one({"_id": "sweep_lease"}) is not None
+        stand.admin.stop()
+        # Within the same minute nobody sweeps again, whichever admin starts.
+        database.revocations.insert_one({"id": 4, "expires": 1})
+        stand.start()
+        platform.login(stand.admin.url)
+        stand.admin.stop()
+        assert database.revocations.count_documents({"id": 4}) == 1
+        assert "documents.swept" in stand.admin.log()
+
+
 def test_newer_schema_ends_the_start_with_one_sentence(stand):
     stand.start()
     stand.admin.stop()

@@ -172,6 +172,7 @@ static const struct dm_live_admin_ops admin_ops = {
     .revoke = live_redis_revoke,
     .unrevoke = live_redis_unrevoke,
     .is_revoked = live_redis_is_revoked,
+    .revocations = live_redis_revocations,
     .hit = live_redis_hit,
     .bandwidth_used = live_redis_bandwidth_used,
     .credits_set = live_redis_credits_set,

@@ -14,6 +14,8 @@ enum dm_code live_redis_revoke(struct dm_live_admin *a, dm_view subject, dm_view
 enum dm_code live_redis_unrevoke(struct dm_live_admin *a, dm_view subject, struct dm_error *err);
 enum dm_code live_redis_is_revoked(struct dm_live_admin *a, dm_view subject, dm_view jti, bool *ret,
                                    struct dm_error *err);
+enum dm_code live_redis_revocations(struct dm_live_admin *a, dm_live_revoked_fn fn, void *ctx,
+                                    struct dm_error *err);
 
 /* live_redis_count.c */
 enum dm_code live_redis_hit(struct dm_live_admin *a, dm_view name, dm_view id, int64_t limit,

@@ -1,4 +1,4 @@
-#include "store/redis/live_redis_admin.h"
+#include "store/redis/live_redis_scan.h"
 
 #include "base/poison.h"
 
@@ -114,30 +114,9 @@ enum dm_code live_redis_bandwidth_used(struct dm_live_admin *a, dm_view subject,
     return rc;
 }
 
-/* --- clearing: SCAN of every master, one page after the other, each page's counters unlinked
- * before the next --- */
+/* --- clearing --- */
 
-#define SCAN_MATCH "[ribt]*:*" /* what the names below have in common; they are told apart here */
-enum { CURSOR_MAX = 24 };
-static const dm_time CLEAR_WITHIN =
-    60 * DM_SEC; /* a million keys take two; no scan goes on for ever */
-
-struct clear_call {
-    struct live_redis_call call;
-    struct dm_redis_ask ask;
-    dm_time until;
-    size_t node;
-    char cursor[CURSOR_MAX];
-    size_t cursor_len;
-    struct unlink {
-        struct dm_redis_ask ask;
-        struct clear_call *of;
-    } * unlinks; /* of this page */
-    size_t waiting;
-    enum dm_code code;
-};
-
-static bool is_counter(dm_view key)
+static bool is_counter(dm_view key, dm_view *ret_command)
 {
     static const dm_view names[] = {{"rate_limit:", 11},
                                     {"throttle_limit:", 15},
@@ -145,105 +124,17 @@ static bool is_counter(dm_view key)
                                     {"ratelimit:", 10},
                                     {"bucket:", 7}}; /* gateway.md §23.3 */
     for (size_t i = 0; i < DM_COUNT_OF(names); i++) {
-        if (dm_view_starts(key, names[i]))
+        if (dm_view_starts(key, names[i])) {
+            *ret_command = DM_LIT("UNLINK");
             return true;
+        }
     }
     return false;
 }
 
-static void ask_page(struct clear_call *k);
-
-static void end_clear(struct clear_call *k, enum dm_code rc, const struct dm_redis_reply *reply)
-{
-    if (rc == DM_PROTOCOL)
-        live_redis_admin_odd(k->call.admin, "clear counters", reply);
-    live_redis_call_end(&k->call, rc);
-}
-
-static void end_page(struct clear_call *k)
-{
-    dm_mem_free(DM_TAKE(k->unlinks));
-    if (k->code != DM_OK) {
-        end_clear(k, k->code, NULL);
-        return;
-    }
-    if (k->cursor_len == 1 && k->cursor[0] == '0' &&
-        ++k->node >= dm_redis_nodes(k->call.admin->redis))
-        end_clear(k, DM_OK, NULL);
-    else
-        ask_page(k);
-}
-
-static void on_unlinked(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
-{
-    struct clear_call *k = DM_CONTAINER_OF(q, struct unlink, ask)->of;
-    (void)reply;
-    if (rc != DM_OK)
-        k->code = rc;
-    if (--k->waiting == 0)
-        end_page(k);
-}
-
-static void unlink_keys(struct clear_call *k, const struct dm_redis_reply *keys)
-{
-    size_t n = dm_redis_len(keys);
-    dm_time deadline = dm_loop_now(k->call.admin->loop) + k->call.admin->timeout;
-    k->unlinks = dm_mem_array(n + 1, sizeof *k->unlinks);
-    for (size_t i = 0; i < n; i++) {
-        const dm_view argv[] = {DM_LIT("UNLINK"), dm_redis_text(dm_redis_at(keys, i))};
-        if (!is_counter(argv[1]))
-            continue;
-        struct unlink *u = &k->unlinks[k->waiting++];
-        u->of = k;
-        dm_redis_send(k->call.admin->redis, argv[1], argv, 2, deadline, &u->ask, on_unlinked);
-    }
-    if (k->waiting == 0)
-        end_page(k);
-}
-
-static void on_page(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
-{
-    struct clear_call *k = DM_CONTAINER_OF(q, struct clear_call, ask);
-    dm_view cursor = dm_redis_text(dm_redis_at(reply, 0));
-    if (rc == DM_OK && (cursor.len == 0 || cursor.len > CURSOR_MAX))
-        rc = DM_PROTOCOL;
-    if (rc != DM_OK) {
-        end_clear(k, rc, reply);
-        return;
-    }
-    for (k->cursor_len = 0; k->cursor_len < cursor.len; k->cursor_len++)
-        k->cursor[k->cursor_len] = cursor.ptr[k->cursor_len];
-    unlink_keys(k, dm_redis_at(reply, 1));
-}
-
-static void ask_page(struct clear_call *k)
-{
-    struct live_redis_admin *a = k->call.admin;
-    if (dm_loop_now(a->loop) > k->until) {
-        end_clear(k, DM_TIMEOUT, NULL);
-        return;
-    }
-    const dm_view argv[] = {DM_LIT("SCAN"),  dm_view_make(k->cursor, k->cursor_len),
-                            DM_LIT("MATCH"), DM_LIT(SCAN_MATCH),
-                            DM_LIT("COUNT"), DM_LIT("1000")};
-    dm_redis_send_node(a->redis, k->node, argv, DM_COUNT_OF(argv),
-                       dm_loop_now(a->loop) + a->timeout, &k->ask, on_page);
-}
-
-static void start_clear(struct live_redis_call *c)
-{
-    struct clear_call *k = DM_CONTAINER_OF(c, struct clear_call, call);
-    k->cursor[0] = '0';
-    k->cursor_len = 1;
-    k->until = dm_loop_now(c->admin->loop) + CLEAR_WITHIN;
-    if (dm_redis_nodes(c->admin->redis) == 0)
-        live_redis_call_end(c, DM_UNAVAILABLE);
-    else
-        ask_page(k);
-}
-
 enum dm_code live_redis_clear_counters(struct dm_live_admin *a, struct dm_error *err)
 {
-    struct clear_call k = {.code = DM_OK};
-    return live_redis_call(a, &k.call, start_clear, "clear counters", err);
+    /* what the names above have in common */
+    struct live_scan s = {.match = "[ribt]*:*", .command = is_counter};
+    return live_redis_call(a, &s.call, live_scan_start, "clear counters", err);
 }

@@ -1,7 +1,7 @@
 #include <string.h>
 
-#include "store/redis/live_redis_admin.h"
 #include "store/redis/live_redis_publish.h"
+#include "store/redis/live_redis_scan.h"
 
 #include "base/poison.h"
 
@@ -184,4 +184,57 @@ enum dm_code live_redis_is_revoked(struct dm_live_admin *a, dm_view subject, dm_
     if (k.emptied) /* whoever restores need not wait for his next look */
         live_publisher_reached(live_redis_admin_of(a)->publisher);
     return rc;
+}
+
+/* --- walking over all --- */
+
+struct walk {
+    struct live_scan scan;
+    dm_live_revoked_fn fn;
+    void *ctx;
+};
+static const dm_view all_prefix = {"jwt:revoke_all:", 15}, one_prefix = {"jwt:revoked:", 12};
+
+static bool is_revocation(dm_view key, dm_view *ret_command)
+{
+    *ret_command = DM_LIT("PTTL");
+    return dm_view_starts(key, all_prefix) || dm_view_starts(key, one_prefix);
+}
+
+/* PTTL: -2 the key is gone, -1 it does not end. A jti holds no colon, a user name may. */
+static enum dm_code on_revocation(struct live_scan *s, dm_view key,
+                                  const struct dm_redis_reply *reply)
+{
+    struct walk *w = DM_CONTAINER_OF(s, struct walk, scan);
+    int64_t left = dm_redis_int(reply);
+    dm_view subject, jti = DM_VIEW_NONE;
+    if (dm_redis_type(reply) != DM_REDIS_INT)
+        return DM_PROTOCOL;
+    if (dm_view_starts(key, all_prefix)) {
+        subject = dm_view_sub(key, all_prefix.len, key.len);
+    } else {
+        size_t colon = key.len;
+        while (key.ptr[colon - 1] != ':')
+            colon--;
+        if (colon <= one_prefix.len)
+            return DM_OK; /* no user name */
+        subject = dm_view_sub(key, one_prefix.len, colon - 1 - one_prefix.len);
+        jti = dm_view_sub(key, colon, key.len);
+        if (jti.len == 0)
+            return DM_OK;
+    }
+    if (left == -2 || subject.len == 0 || !dm_live_subject_fits(subject, jti) ||
+        !dm_utf8_valid(key))
+        return DM_OK;
+    return w->fn(w->ctx, subject, jti, left < 0 ? 0 : left + 1);
+}
+
+enum dm_code live_redis_revocations(struct dm_live_admin *a, dm_live_revoked_fn fn, void *ctx,
+                                    struct dm_error *err)
+{
+    struct walk w = {
+        .scan = {.match = "jwt:revoke*", .command = is_revocation, .answered = on_revocation},
+        .fn = fn,
+        .ctx = ctx};
+    return live_redis_call(a, &w.scan.call, live_scan_start, "list revocations", err);
 }

@@ -168,6 +168,66 @@ static void expired_documents_go_and_others_stay(void **state)
     dm_documents_free(d);
 }
 
+static void sweeping_is_done_by_one_admin_a_minute(void **state)
+{
+    struct dm_documents *d = store_migrated(), *other = store_again();
+    struct dm_error err = {0};
+    uint64_t n = 9;
+    (void)state;
+    assert_int_equal(documents_insert(d, "leases", "{\"until\":100}"), DM_OK);
+    assert_int_equal(dm_documents_mongo_sweep(d, 100, &n, NULL), DM_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(documents_insert(d, "leases", "{\"until\":100}"), DM_OK);
+    assert_int_equal(dm_documents_mongo_sweep(other, 100, &n, &err), DM_AGAIN);
+    assert_int_equal(n, 0);
+    assert_int_equal(dm_documents_mongo_sweep(d, 100, &n, NULL), DM_AGAIN);
+    assert_int_equal(dm_documents_count(d, "leases", NULL, 0, &n, NULL), DM_OK);
+    assert_int_equal(n, 1);
+    store_command("{\"update\":\"doorman_meta\",\"updates\":[{\"q\":{\"_id\":\"sweep_lease\"},"
+                  "\"u\":{\"$set\":{\"until\":{\"$date\":\"2001-01-01T00:00:00Z\"}}}}]}");
+    assert_int_equal(dm_documents_mongo_sweep(other, 100, &n, NULL), DM_OK);
+    assert_int_equal(n, 1);
+    dm_documents_free(d);
+    dm_documents_free(other);
+}
+
+static void what_was_done_is_noted_and_told_once(void **state)
+{
+    struct dm_documents *d = store_new();
+    struct dm_documents_migrated first = {0}, second = {.steps = 9};
+    DM_DEFER(dm_json_freep) struct dm_json *before = NULL;
+    DM_DEFER(dm_json_freep) struct dm_json *history = NULL;
+    (void)state;
+    assert_int_equal(dm_documents_mongo_history(d, &before, NULL), DM_OK);
+    assert_int_equal(dm_json_len(before), 0);
+    assert_int_equal(dm_documents_mongo_migrate(d, &first, NULL), DM_OK);
+    assert_int_equal(first.steps, 1);
+    assert_int_equal(first.indexes, store_schema.n_uniques + store_schema.n_indexes);
+    assert_int_equal(dm_documents_mongo_migrate(d, &second, NULL), DM_OK);
+    assert_int_equal(second.steps + second.indexes + second.documents, 0);
+    assert_int_equal(dm_documents_mongo_history(d, &history, NULL), DM_OK);
+    assert_int_equal(dm_json_len(history), 2);
+    for (struct dm_json *h = dm_json_first(history); h != NULL; h = dm_json_next(h)) {
+        assert_int_equal(dm_json_str(dm_json_get(h, DM_LIT("checksum"))).len, 64);
+        assert_true(dm_json_str(dm_json_get(h, DM_LIT("applied_at"))).len > 0);
+    }
+    dm_documents_free(d);
+}
+
+/* An index that went away comes back, and the note of it is renewed. */
+static void dropped_index_is_made_again(void **state)
+{
+    struct dm_documents *d = store_migrated();
+    struct dm_documents_migrated done = {0};
+    (void)state;
+    store_command("{\"dropIndexes\":\"users\",\"index\":\"username_1\"}");
+    assert_int_equal(index_count("users"), 2);
+    assert_int_equal(dm_documents_mongo_migrate(d, &done, NULL), DM_OK);
+    assert_int_equal(done.indexes, 1);
+    assert_int_equal(index_count("users"), 3);
+    dm_documents_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +239,9 @@ int main(void)
         cmocka_unit_test(index_that_was_not_unique_becomes_so),
         cmocka_unit_test(unique_index_of_another_program_is_kept),
         cmocka_unit_test(expired_documents_go_and_others_stay),
+        cmocka_unit_test(sweeping_is_done_by_one_admin_a_minute),
+        cmocka_unit_test(what_was_done_is_noted_and_told_once),
+        cmocka_unit_test(dropped_index_is_made_again),
     };
     return cmocka_run_group_tests_name("migrations", tests, NULL, NULL);
 }

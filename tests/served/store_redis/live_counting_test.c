@@ -207,6 +207,46 @@ static void all_counters_are_cleared_page_by_page(void **state)
 
 /* --- what others may write there --- */
 
+struct walked {
+    size_t n, limit;
+    char text[512];
+};
+
+static enum dm_code on_walked(void *ctx, dm_view subject, dm_view jti, int64_t ends_ms)
+{
+    struct walked *w = ctx;
+    size_t at = strlen(w->text);
+    (void)snprintf(w->text + at, sizeof w->text - at, "%.*s|%.*s|%s;", DM_FMT(subject), DM_FMT(jti),
+                   ends_ms == 0       ? "ever"
+                   : ends_ms <= 60001 ? "minute"
+                                      : "long");
+    return ++w->n == w->limit ? DM_LIMIT : DM_OK;
+}
+
+static void revocations_of_other_programs_are_walked(void **state)
+{
+    struct stage *s = *state;
+    struct walked none = {.limit = 99}, all = {.limit = 99}, cut = {.limit = 2};
+    assert_int_equal(dm_live_revocations(s->admin, on_walked, &none, NULL), DM_OK);
+    assert_int_equal(none.n, 0);
+    (void)served_command(served_node(), "SET jwt:revoke_all:ann 1");
+    (void)served_command(served_node(), "SET jwt:revoked:b:ob:j1 1 EX 60");
+    (void)served_command(served_node(), "SET jwt:revoked:cat:j2 1");
+    (void)served_command(served_node(), "HSET jwt:revoke_all:dan field 1"); /* there: it counts */
+    /* Names that no program makes: passed over. */
+    (void)served_command(served_node(), "SET jwt:revoked:cat: 1");
+    (void)served_command(served_node(), "SET jwt:revoked:j3 1");
+    (void)served_command(served_node(), "SET jwt:revoke_all: 1");
+    (void)served_command(served_node(), "SET jwt:revokedness 1");
+    assert_int_equal(dm_live_revocations(s->admin, on_walked, &all, NULL), DM_OK);
+    assert_int_equal(all.n, 4);
+    assert_non_null(strstr(all.text, "ann||ever;"));
+    assert_non_null(strstr(all.text, "b:ob|j1|minute;"));
+    assert_non_null(strstr(all.text, "cat|j2|ever;"));
+    assert_non_null(strstr(all.text, "dan||ever;"));
+    assert_int_not_equal(dm_live_revocations(s->admin, on_walked, &cut, NULL), DM_OK);
+}
+
 static void what_is_no_counter_is_no_verdict(void **state)
 {
     struct stage *s = *state;
@@ -405,6 +445,7 @@ int main(void)
         STAGED(windows_are_those_of_redis),
         STAGED(every_counter_has_an_end),
         STAGED(all_counters_are_cleared_page_by_page),
+        STAGED(revocations_of_other_programs_are_walked),
         STAGED(what_is_no_counter_is_no_verdict),
         STAGED(other_type_under_a_key_is_no_verdict),
         STAGED(odd_credits_are_no_verdict),
