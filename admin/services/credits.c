@@ -319,20 +319,18 @@ static enum dm_code each_doc(struct adm_app *app, each_fn fn, void *ctx, struct 
     return DM_OK;
 }
 
-static enum dm_code restore_one(void *ctx, struct adm_app *app, const struct dm_json *doc,
-                                struct dm_error *err)
+static enum dm_code restore_one(void *ctx, const struct dm_json *doc, struct dm_error *err)
 {
-    (void)ctx;
-    return set_balances(app, doc, true, err);
+    return set_balances(ctx, doc, true, err);
 }
 
-/* Under the lock, piece after piece: a user deleted meanwhile must not get an account back. */
+/* Under the lock: a user deleted meanwhile must not get an account back. */
 enum dm_code adm_credits_restore(struct adm_app *app, struct dm_error *err)
 {
     enum dm_code rc = adm_app_restore_lock(app, err);
     if (rc != DM_OK)
         return rc;
-    rc = each_doc(app, restore_one, NULL, err);
+    rc = dm_documents_each(adm_documents(app), COLLECTION, restore_one, app, err);
     adm_app_publish_unlock(app);
     return rc;
 }

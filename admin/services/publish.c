@@ -3,8 +3,10 @@
 #include "admin/services/credits.h"
 
 enum {
-    PROJECTION_CAP = 1024 * 1024
-}; /* a projection larger than the largest body cannot come about */
+    PROJECTION_CAP = 1024 * 1024, /* one larger than the largest body cannot come about */
+    GENERATIONS_MAX = 256 /* that publishing everything makes: one for each 16,384 objects on demand
+                             that differ, of 3,000,000 at most, and one for the rest */
+};
 
 /* What is published, in the order in which a cold start needs it; users and subscriptions are read
  * on demand by the data plane but published the same way. */
@@ -55,10 +57,12 @@ static void project(const struct adm_change *change, struct dm_buf *out)
     dm_json_write(projection, out);
 }
 
-/* Up to ADM_PUBLISH_MAX projections of changes; done with pieces_done. */
+/* Up to ADM_PUBLISH_MAX projections of changes, which need not outlive their documents; done with
+ * piece_done. */
 struct piece {
     struct dm_live_change live[ADM_PUBLISH_MAX];
     struct dm_buf texts[ADM_PUBLISH_MAX];
+    char *ids[ADM_PUBLISH_MAX];
     size_t n;
 };
 
@@ -69,16 +73,20 @@ static void piece_add(struct piece *p, const struct adm_change *change)
     dm_buf_init(text, PROJECTION_CAP);
     if (change->doc != NULL)
         project(change, text);
-    p->live[p->n++] =
+    p->ids[p->n] = dm_mem_text(change->id);
+    p->live[p->n] =
         (struct dm_live_change){.kind = dm_view_of(change->type->noun),
-                                .id = change->id,
+                                .id = dm_view_make(p->ids[p->n], change->id.len),
                                 .bytes = change->doc != NULL ? dm_buf_view(text) : DM_VIEW_NONE};
+    p->n++;
 }
 
 static void piece_done(struct piece *p)
 {
-    for (size_t i = 0; i < p->n; i++)
+    for (size_t i = 0; i < p->n; i++) {
         dm_buf_done(&p->texts[i]);
+        dm_mem_free(DM_TAKE(p->ids[i]));
+    }
     p->n = 0;
 }
 
@@ -125,23 +133,39 @@ enum dm_code adm_publish(struct adm_app *app, const struct adm_change *changes, 
     return DM_OK;
 }
 
+/* A walk through one collection, sent piece by piece. */
+struct walk {
+    struct adm_app *app;
+    const struct dm_record_type *type;
+    struct piece piece;
+};
+
+static enum dm_code put_piece(struct walk *w, struct dm_error *err)
+{
+    enum dm_code rc = dm_live_republish_put(adm_live(w->app), w->piece.live, w->piece.n, err);
+
+    piece_done(&w->piece);
+    return rc;
+}
+
+static enum dm_code put_doc(void *ctx, const struct dm_json *doc, struct dm_error *err)
+{
+    struct walk *w = ctx;
+    const struct adm_change change = {w->type, adm_publish_id(w->type, doc), doc};
+
+    piece_add(&w->piece, &change);
+    return w->piece.n == ADM_PUBLISH_MAX ? put_piece(w, err) : DM_OK;
+}
+
 static enum dm_code put_type(struct adm_app *app, const struct dm_record_type *type,
                              struct dm_error *err)
 {
-    DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
-    const struct dm_query all = {0};
-    struct piece piece = {.n = 0};
-    enum dm_code rc = dm_documents_list(adm_documents(app), type->collection, &all, &docs, err);
+    struct walk w = {.app = app, .type = type};
+    enum dm_code rc = dm_documents_each(adm_documents(app), type->collection, put_doc, &w, err);
 
-    for (struct dm_json *d = dm_json_first(docs); rc == DM_OK && d != NULL;) {
-        const struct adm_change change = {type, adm_publish_id(type, d), d};
-        piece_add(&piece, &change);
-        d = dm_json_next(d);
-        if (piece.n < ADM_PUBLISH_MAX && d != NULL)
-            continue;
-        rc = dm_live_republish_put(adm_live(app), piece.live, piece.n, err);
-        piece_done(&piece);
-    }
+    if (rc == DM_OK && w.piece.n > 0)
+        rc = put_piece(&w, err);
+    piece_done(&w.piece);
     return rc;
 }
 
@@ -155,7 +179,9 @@ static enum dm_code put_everything(struct adm_app *app, bool forget, uint64_t *r
     dm_live_published(adm_live(app), &published);
     if (rc == DM_OK) /* where the store knows nothing the generation is above what was reserved */
         rc = adm_app_reserve(
-            app, published.lost || published.generation == 0 ? floor + 1 : published.generation + 1,
+            app,
+            published.lost || published.generation == 0 ? floor + 1
+                                                        : published.generation + GENERATIONS_MAX,
             err);
     if (rc == DM_OK)
         rc = dm_live_republish_begin(adm_live(app), floor, err);

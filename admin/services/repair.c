@@ -10,6 +10,7 @@ enum { NAME_CAP = 4096 }; /* name/version; the API's own check allows 25 and 8 c
 struct repair {
     struct adm_app *app;
     struct dm_map *ids, *names; /* api_id, and name/version, of the APIs there are; values unused */
+    struct dm_json *doubtful;   /* copies of what names an API that is not among them */
     int64_t endpoints, subscriptions;
 };
 
@@ -18,31 +19,30 @@ static dm_view text_of(const struct dm_json *doc, const char *field)
     return dm_json_str(dm_json_get(doc, dm_view_of(field)));
 }
 
-static enum dm_code list_all(struct adm_app *app, const char *collection, struct dm_json **ret,
-                             struct dm_error *err)
+/* Looks at every document; what it found doubtful is looked at again, and repaired, afterwards:
+ * servers differ in what a walk meets of what is changed under it. */
+static enum dm_code walk(struct repair *r, const char *collection, dm_documents_each_fn look,
+                         struct dm_error *err)
 {
-    const struct dm_query all = {0};
-
-    return dm_documents_list(adm_documents(app), collection, &all, ret, err);
+    dm_json_free(r->doubtful);
+    r->doubtful = dm_json_new_array();
+    return dm_documents_each(adm_documents(r->app), collection, look, r, err);
 }
 
-static enum dm_code note_apis(struct repair *r, struct dm_error *err)
+static enum dm_code note_api(void *ctx, const struct dm_json *api, struct dm_error *err)
 {
-    DM_DEFER(dm_json_freep) struct dm_json *apis = NULL;
-    enum dm_code rc = list_all(r->app, "apis", &apis, err);
+    struct repair *r = ctx;
     struct dm_buf nv;
 
+    (void)err;
     dm_buf_init(&nv, NAME_CAP);
-    for (struct dm_json *a = dm_json_first(apis); a != NULL; a = dm_json_next(a)) {
-        dm_buf_clear(&nv);
-        dm_buf_add(&nv, text_of(a, "api_name"));
-        dm_buf_add_byte(&nv, '/');
-        dm_buf_add(&nv, text_of(a, "api_version"));
-        dm_map_put(r->ids, text_of(a, "api_id"), r);
-        dm_map_put(r->names, dm_buf_view(&nv), r);
-    }
+    dm_buf_add(&nv, text_of(api, "api_name"));
+    dm_buf_add_byte(&nv, '/');
+    dm_buf_add(&nv, text_of(api, "api_version"));
+    dm_map_put(r->ids, text_of(api, "api_id"), r);
+    dm_map_put(r->names, dm_buf_view(&nv), r);
     dm_buf_done(&nv);
-    return rc;
+    return DM_OK;
 }
 
 /* The list of APIs may be older than the document that names one: asked again. */
@@ -72,19 +72,25 @@ static enum dm_code remove_endpoint(struct repair *r, const struct dm_json *endp
 
 /* By api_id, since an API made anew under the old name has another; documents without one (of the
  * Python Doorman) are left to their owner. */
+static enum dm_code look_at_endpoint(void *ctx, const struct dm_json *e, struct dm_error *err)
+{
+    struct repair *r = ctx;
+    dm_view api_id = text_of(e, "api_id");
+
+    (void)err;
+    if (api_id.len > 0 && text_of(e, "endpoint_id").len > 0 && dm_map_get(r->ids, api_id) == NULL)
+        dm_json_push(r->doubtful, dm_json_clone(e));
+    return DM_OK;
+}
+
 static enum dm_code repair_endpoints(struct repair *r, struct dm_error *err)
 {
-    DM_DEFER(dm_json_freep) struct dm_json *endpoints = NULL;
-    enum dm_code rc = list_all(r->app, "endpoints", &endpoints, err);
+    enum dm_code rc = walk(r, "endpoints", look_at_endpoint, err);
 
-    for (struct dm_json *e = dm_json_first(endpoints); rc == DM_OK && e != NULL;
+    for (struct dm_json *e = dm_json_first(r->doubtful); rc == DM_OK && e != NULL;
          e = dm_json_next(e)) {
-        dm_view api_id = text_of(e, "api_id");
-        const struct dm_filter key = DM_WHERE("api_id", api_id);
+        const struct dm_filter key = DM_WHERE("api_id", text_of(e, "api_id"));
         bool gone = false;
-        if (api_id.len == 0 || text_of(e, "endpoint_id").len == 0 ||
-            dm_map_get(r->ids, api_id) != NULL)
-            continue;
         rc = api_gone(r, &key, 1, &gone, err);
         if (gone)
             rc = remove_endpoint(r, e, err);
@@ -139,12 +145,26 @@ static enum dm_code repair_entry(struct repair *r, dm_view username, dm_view nv,
     return rc == DM_OK && gone ? unsubscribe(r, username, nv, err) : rc;
 }
 
+static enum dm_code look_at_subscription(void *ctx, const struct dm_json *d, struct dm_error *err)
+{
+    struct repair *r = ctx;
+    bool doubtful = false;
+
+    (void)err;
+    for (struct dm_json *i = dm_json_first(dm_json_get(d, DM_LIT("apis"))); i != NULL;
+         i = dm_json_next(i))
+        doubtful = doubtful || dm_map_get(r->names, dm_json_str(i)) == NULL;
+    if (doubtful)
+        dm_json_push(r->doubtful, dm_json_clone(d));
+    return DM_OK;
+}
+
 static enum dm_code repair_subscriptions(struct repair *r, struct dm_error *err)
 {
-    DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
-    enum dm_code rc = list_all(r->app, "subscriptions", &docs, err);
+    enum dm_code rc = walk(r, "subscriptions", look_at_subscription, err);
 
-    for (struct dm_json *d = dm_json_first(docs); rc == DM_OK && d != NULL; d = dm_json_next(d)) {
+    for (struct dm_json *d = dm_json_first(r->doubtful); rc == DM_OK && d != NULL;
+         d = dm_json_next(d)) {
         const struct dm_json *list = dm_json_get(d, DM_LIT("apis"));
         for (struct dm_json *i = dm_json_first(list); rc == DM_OK && i != NULL; i = dm_json_next(i))
             rc = repair_entry(r, text_of(d, "username"), dm_json_str(i), err);
@@ -160,7 +180,7 @@ enum dm_code adm_repair(struct adm_app *app, struct dm_error *err)
     rc = adm_app_restore_lock(app, err);
     if (rc != DM_OK)
         goto out;
-    rc = note_apis(&r, err);
+    rc = walk(&r, "apis", note_api, err);
     if (rc == DM_OK)
         rc = repair_endpoints(&r, err);
     if (rc == DM_OK)
@@ -170,6 +190,7 @@ enum dm_code adm_repair(struct adm_app *app, struct dm_error *err)
         DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "admin.repaired", DM_FI("endpoints", r.endpoints),
                DM_FI("subscriptions", r.subscriptions));
 out:
+    dm_json_free(r.doubtful);
     dm_map_free(r.ids);
     dm_map_free(r.names);
     return rc;

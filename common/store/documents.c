@@ -26,6 +26,12 @@ enum dm_code dm_documents_list(struct dm_documents *d, const char *collection,
     return d->ops->list(d, collection, q, ret_array, err);
 }
 
+enum dm_code dm_documents_each(struct dm_documents *d, const char *collection,
+                               dm_documents_each_fn fn, void *ctx, struct dm_error *err)
+{
+    return d->ops->each(d, collection, fn, ctx, err);
+}
+
 enum dm_code dm_documents_count(struct dm_documents *d, const char *collection,
                                 const struct dm_filter *filters, size_t n_filters, uint64_t *ret,
                                 struct dm_error *err)

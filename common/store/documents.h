@@ -47,6 +47,14 @@ enum dm_code dm_documents_find(struct dm_documents *d, const char *collection,
 enum dm_code dm_documents_list(struct dm_documents *d, const char *collection,
                                const struct dm_query *q, struct dm_json **ret_array,
                                struct dm_error *err) DM_MUST_USE;
+/* Every document of a collection, in no order, one after the other, so that a hundred thousand cost
+ * no more memory than one (memory: a pointer each). `fn` may call the store; anything but DM_OK
+ * from it ends the walk and is what this gives. What is written meanwhile may be met or not. */
+typedef enum dm_code (*dm_documents_each_fn)(void *ctx, const struct dm_json *doc,
+                                             struct dm_error *err);
+enum dm_code dm_documents_each(struct dm_documents *d, const char *collection,
+                               dm_documents_each_fn fn, void *ctx,
+                               struct dm_error *err) DM_MUST_USE;
 enum dm_code dm_documents_count(struct dm_documents *d, const char *collection,
                                 const struct dm_filter *filters, size_t n_filters, uint64_t *ret,
                                 struct dm_error *err) DM_MUST_USE;

@@ -9,6 +9,8 @@ struct dm_documents_ops {
                          struct dm_json **ret_doc, uint64_t *ret_version, struct dm_error *err);
     enum dm_code (*list)(struct dm_documents *d, const char *collection, const struct dm_query *q,
                          struct dm_json **ret_array, struct dm_error *err);
+    enum dm_code (*each)(struct dm_documents *d, const char *collection, dm_documents_each_fn fn,
+                         void *ctx, struct dm_error *err);
     enum dm_code (*count)(struct dm_documents *d, const char *collection,
                           const struct dm_filter *filters, size_t n_filters, uint64_t *ret,
                           struct dm_error *err);

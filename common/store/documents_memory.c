@@ -371,6 +371,30 @@ static enum dm_code memory_list(struct dm_documents *d, const char *collection,
     return rc;
 }
 
+static enum dm_code memory_each(struct dm_documents *d, const char *collection,
+                                dm_documents_each_fn fn, void *ctx, struct dm_error *err)
+{
+    struct memory *m = memory_of(d);
+    struct dm_text_query q;
+    struct found f = {0};
+    enum dm_code rc = DM_OK;
+    dm_text_query_init(&q, NULL, 0);
+    (void)pthread_mutex_lock(&m->lock);
+    collect(dm_map_get(m->collections, dm_view_of(collection)), &q, COLLECTION_CAP, &f);
+    (void)pthread_mutex_unlock(&m->lock);
+    dm_text_query_done(&q);
+    for (size_t i = 0; i < f.n; i++) {
+        DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
+        if (rc == DM_OK)
+            rc = doc_parse(f.docs[i], &doc, err);
+        if (rc == DM_OK)
+            rc = fn(ctx, doc, err);
+        doc_unref(f.docs[i]);
+    }
+    dm_mem_free(f.docs);
+    return rc;
+}
+
 static enum dm_code memory_count(struct dm_documents *d, const char *collection,
                                  const struct dm_filter *filters, size_t n_filters, uint64_t *ret,
                                  struct dm_error *err)
@@ -517,6 +541,7 @@ static void memory_free(struct dm_documents *d)
 static const struct dm_documents_ops memory_ops = {
     .find = memory_find,
     .list = memory_list,
+    .each = memory_each,
     .count = memory_count,
     .insert = memory_insert,
     .replace = memory_replace,

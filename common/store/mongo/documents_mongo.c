@@ -5,7 +5,10 @@
 
 #include "base/poison.h"
 
-enum { LIST_MAX = 1000 * 1000 }; /* documents.h; the memory backend holds no more either */
+enum {
+    LIST_MAX = 1000 * 1000, /* documents.h; the memory backend holds no more either */
+    WALK_BATCH = 500        /* documents of one answer while walking: some 500 KB */
+};
 
 /* 62 bits: fits the server's signed integer, and is not met again by a document made anew. */
 static uint64_t first_version(void)
@@ -134,6 +137,43 @@ static enum dm_code mongo_list(struct dm_documents *d, const char *collection,
         *ret_array = array;
     else
         dm_json_free(array);
+    return rc;
+}
+
+static enum dm_code walk(struct dm_mongo_call *call, const bson_t *opts, dm_documents_each_fn fn,
+                         void *ctx, struct dm_error *err)
+{
+    const bson_t *doc, everything = BSON_INITIALIZER;
+    enum dm_code rc = DM_OK;
+    mongoc_cursor_t *cursor =
+        mongoc_collection_find_with_opts(call->collection, &everything, opts, NULL);
+    while (rc == DM_OK && mongoc_cursor_next(cursor, &doc)) {
+        DM_DEFER(dm_json_freep) struct dm_json *j = NULL;
+        rc = dm_mongo_decode(doc, &j, err);
+        if (rc == DM_OK)
+            rc = fn(ctx, j, err);
+    }
+    if (rc == DM_OK && mongoc_cursor_error(cursor, &call->error))
+        rc = dm_mongo_failed(call, "walk through", err);
+    mongoc_cursor_destroy(cursor);
+    return rc;
+}
+
+/* One cursor in the order of the disk: no sort, and no limit on the time of the whole, which grows
+ * with the collection; each answer has the silence of a socket as its own. Pages by key would each
+ * be a scan where the server does not use an index for them. */
+static enum dm_code mongo_each(struct dm_documents *d, const char *collection,
+                               dm_documents_each_fn fn, void *ctx, struct dm_error *err)
+{
+    struct dm_mongo_call call;
+    bson_t opts = BSON_INITIALIZER;
+    BSON_APPEND_INT32(&opts, "batchSize", WALK_BATCH);
+    enum dm_code rc = dm_mongo_begin(dm_mongo_of(d), collection, &call, err);
+    if (rc == DM_OK) {
+        rc = walk(&call, &opts, fn, ctx, err);
+        dm_mongo_end(&call);
+    }
+    bson_destroy(&opts);
     return rc;
 }
 
@@ -295,6 +335,7 @@ static enum dm_code mongo_ping(struct dm_documents *d, struct dm_error *err)
 const struct dm_documents_ops dm_mongo_ops = {
     .find = mongo_find,
     .list = mongo_list,
+    .each = mongo_each,
     .count = mongo_count,
     .insert = mongo_insert,
     .replace = mongo_replace,

@@ -12,7 +12,12 @@
 enum {
     PIECE = 256,       /* objects of one round */
     SCAN_ROUNDS = 256, /* then the lease is renewed */
-    KEYS_CAP = 512 * 1024 * 1024
+    KEYS_CAP = 512 * 1024 * 1024,
+    /* Objects on demand that differ wait here until their names are announced, and sidecars hold
+     * those names while they read them. As many make a generation of their own: each object stands
+     * for itself, so that nothing is half in force. */
+    ON_DEMAND_MAX = 16 * 1024,
+    ON_DEMAND_BYTES = 16 * 1024 * 1024
 };
 
 struct kept { /* a change that waits for the end; one allocation */
@@ -28,6 +33,7 @@ struct live_session {
     size_t n_seen, room_seen;
     struct kept **kept;
     size_t n_kept, room_kept;
+    size_t n_on_demand, bytes_on_demand; /* of those kept */
 };
 
 void live_session_free(struct live_session *s)
@@ -122,6 +128,71 @@ static void keep(struct live_session *s, const struct dm_live_change *c)
         s->kept = dm_mem_grow(s->kept, s->room_kept, sizeof(struct kept *));
     }
     s->kept[s->n_kept++] = k;
+    if (dm_live_kind_on_demand(c->kind)) {
+        s->n_on_demand++;
+        s->bytes_on_demand += c->bytes.len;
+    }
+}
+
+/* --- writing what was kept --- */
+
+static enum dm_code write_kept(struct live_publisher *p, size_t from, struct dm_error *err)
+{
+    const struct live_session *s = p->session;
+    struct dm_live_change piece[PIECE];
+    enum dm_code rc = DM_OK;
+    for (size_t at = from; rc == DM_OK && at < s->n_kept; at += PIECE) {
+        size_t n = s->n_kept - at < PIECE ? s->n_kept - at : PIECE;
+        for (size_t i = 0; i < n; i++)
+            piece[i] = s->kept[at + i]->change;
+        rc = live_publisher_renew(p, err);
+        if (rc == DM_OK)
+            rc = live_publisher_write(p, s->target, piece, n, err);
+    }
+    return rc;
+}
+
+static void name_kept(struct live_session *s, size_t from)
+{
+    for (size_t i = from; i < s->n_kept; i++)
+        dm_policy_table_put(&s->names, live_publisher_record(&s->kept[i]->change, s->target));
+}
+
+/* Those of the snapshot first, in their order; gives how many. */
+static size_t part_kept(struct live_session *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_kept; i++) {
+        struct kept *k = s->kept[i];
+        if (dm_live_kind_on_demand(k->change.kind))
+            continue;
+        s->kept[i] = s->kept[n];
+        s->kept[n++] = k;
+    }
+    return n;
+}
+
+/* Enough objects on demand are waiting: a generation of theirs, and room for more. */
+static enum dm_code make_room(struct live_publisher *p, struct dm_error *err)
+{
+    struct live_session *s = p->session;
+    size_t set = p->admin->config.policy_batch, most = set != 0 ? set : ON_DEMAND_MAX;
+    if (s->anew || (s->n_on_demand < most && s->bytes_on_demand < ON_DEMAND_BYTES))
+        return DM_OK;
+    size_t from = part_kept(s);
+    struct live_generation g = {.number = s->target, .names = &s->names};
+    name_kept(s, from);
+    enum dm_code rc = live_generation_announce(p, &g, err);
+    if (rc == DM_OK)
+        rc = write_kept(p, from, err);
+    if (rc == DM_OK)
+        rc = live_generation_raise(p, &g, err);
+    dm_policy_table_done(&s->names);
+    while (s->n_kept > from)
+        dm_mem_free(s->kept[--s->n_kept]);
+    s->n_on_demand = s->bytes_on_demand = 0;
+    s->target = p->highest + 1;
+    return rc;
 }
 
 static bool in_table(const struct live_publisher *p, const struct dm_live_change *c)
@@ -194,7 +265,8 @@ static enum dm_code put_piece(struct live_publisher *p, const struct dm_live_cha
     }
     for (size_t i = 0; i < n; i++)
         all[i] = &changes[i];
-    return compare_piece(p, all, n, err);
+    rc = compare_piece(p, all, n, err);
+    return rc == DM_OK ? make_room(p, err) : rc;
 }
 
 enum dm_code live_redis_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,
@@ -330,7 +402,10 @@ static enum dm_code drop_piece(struct live_publisher *p, const struct dm_live_ch
         return DM_OK;
     for (size_t i = 0; i < n; i++)
         all[i] = &gone[i];
-    return compare_piece(p, all, n, err); /* keeps those that are not deleted yet */
+    enum dm_code rc = live_publisher_renew(p, err);
+    if (rc == DM_OK)
+        rc = compare_piece(p, all, n, err); /* keeps those that are not deleted yet */
+    return rc == DM_OK ? make_room(p, err) : rc;
 }
 
 static enum dm_code drop_on_demand(struct live_publisher *p, struct dm_error *err)
@@ -356,22 +431,6 @@ static enum dm_code drop_on_demand(struct live_publisher *p, struct dm_error *er
     return rc;
 }
 
-static enum dm_code write_kept(struct live_publisher *p, struct dm_error *err)
-{
-    const struct live_session *s = p->session;
-    struct dm_live_change piece[PIECE];
-    enum dm_code rc = DM_OK;
-    for (size_t at = 0; rc == DM_OK && at < s->n_kept; at += PIECE) {
-        size_t n = s->n_kept - at < PIECE ? s->n_kept - at : PIECE;
-        for (size_t i = 0; i < n; i++)
-            piece[i] = s->kept[at + i]->change;
-        rc = live_publisher_renew(p, err);
-        if (rc == DM_OK)
-            rc = live_publisher_write(p, s->target, piece, n, err);
-    }
-    return rc;
-}
-
 /* A delta of that number could only be a leftover: the manifest is what counts. */
 static enum dm_code delete_delta(struct live_publisher *p, struct dm_error *err)
 {
@@ -387,21 +446,21 @@ static enum dm_code delete_delta(struct live_publisher *p, struct dm_error *err)
 static enum dm_code finish(struct live_publisher *p, bool forget, struct dm_error *err)
 {
     struct live_session *s = p->session;
-    struct live_generation g = {
-        .number = s->target, .names = &s->names, .forget = forget, .manifest = s->anew};
     enum dm_code rc = DM_OK;
     if (s->n_seen > 0)
         qsort(s->seen, s->n_seen, sizeof *s->seen, by_number);
     if (!s->anew)
         drop_from_snapshot(p);
     rc = drop_on_demand(p, err);
-    for (size_t i = 0; i < s->n_kept && !s->anew; i++)
-        dm_policy_table_put(&s->names, live_publisher_record(&s->kept[i]->change, s->target));
+    if (!s->anew)
+        name_kept(s, 0);
     if (rc != DM_OK || (!s->anew && !forget && dm_policy_table_count(&s->names) == 0))
         return rc;
+    struct live_generation g = {
+        .number = s->target, .names = &s->names, .forget = forget, .manifest = s->anew};
     rc = s->anew ? delete_delta(p, err) : live_generation_announce(p, &g, err);
     if (rc == DM_OK)
-        rc = write_kept(p, err);
+        rc = write_kept(p, 0, err);
     return rc == DM_OK ? live_generation_raise(p, &g, err) : rc;
 }
 

@@ -351,6 +351,51 @@ static void eleven_thousand_objects_come_in_force(void **state)
     dm_mem_free(all);
 }
 
+/* More users than are held at once: several generations, each of which a crash could follow. */
+static void very_many_users_are_published_in_several_generations(void **state)
+{
+    enum { USERS = 2500, BATCH = 1000, PUT = 64 };
+    struct rig *r = *state;
+    static char names[USERS][16];
+    struct dm_live_change *all = dm_mem_array(USERS + 1, sizeof *all);
+    const struct dm_live_change old = pr_change("api", "a", "\"1\"");
+    uint64_t generation = 0;
+    char text[64];
+    r->config.policy_batch = BATCH;
+    struct dm_live_admin *admin = pr_new_admin(r);
+    assert_int_equal(pr_republish(admin, 0, &old, 1), 1);
+    pr_follow(r);
+    pr_until_generation(r, 1);
+    all[0] = pr_change("api", "a", "\"2\"");
+    for (size_t i = 0; i < USERS; i++) {
+        (void)snprintf(names[i], sizeof names[i], i == USERS / 2 ? "ann" : "user-%zu", i);
+        all[i + 1] = pr_change("user", names[i], "\"u\"");
+    }
+    for (int round = 0; round < 2; round++) { /* written, then found to be there */
+        assert_int_equal(dm_live_publish_lock(admin, NULL), DM_OK);
+        assert_int_equal(dm_live_republish_begin(admin, 0, NULL), DM_OK);
+        for (size_t at = 0, n; at <= USERS; at += n) {
+            n = USERS + 1 - at < PUT ? USERS + 1 - at : PUT;
+            assert_int_equal(dm_live_republish_put(admin, all + at, n, NULL), DM_OK);
+        }
+        assert_int_equal(dm_live_republish_end(admin, false, &generation, NULL), DM_OK);
+        dm_live_publish_unlock(admin);
+        assert_int_equal(generation, 4);
+    }
+    pr_until_generation(r, 4);
+    assert_string_equal(r->a, "\"2\"");
+    assert_int_equal(r->named_ann, 1); /* so a data plane that holds her reads her anew */
+    assert_int_equal(r->forgot, 0);
+    assert_int_equal(pr_ask_ann(r, text), DM_OK);
+    assert_string_equal(text, "\"u\"");
+    assert_int_equal(pr_republish(admin, 0, all, 1), 7); /* all users gone, in three */
+    pr_until_generation(r, 7);
+    assert_int_equal(r->named_ann, 2);
+    assert_int_equal(pr_ask_ann(r, NULL), DM_NOT_FOUND);
+    dm_live_admin_free(admin);
+    dm_mem_free(all);
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, pr_open, pr_close)
@@ -365,6 +410,7 @@ int main(void)
         CASE(republication_writes_only_what_differs),
         CASE(restarted_sidecar_serves_from_its_copy_while_the_store_is_away),
         CASE(eleven_thousand_objects_come_in_force),
+        CASE(very_many_users_are_published_in_several_generations),
     };
     return cmocka_run_group_tests_name("live_policy", tests, NULL, NULL);
 }

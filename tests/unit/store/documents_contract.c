@@ -250,6 +250,40 @@ static void list_sorts_bytewise_and_pages(void **state)
     assert_list(d, "users", &(struct dm_query){.limit = 1}, "[{\"username\":\"b\"}]");
 }
 
+struct met {
+    struct dm_documents *d;
+    int count, numbers, stop_after;
+};
+
+static enum dm_code meet(void *ctx, const struct dm_json *doc, struct dm_error *err)
+{
+    struct met *m = ctx;
+    uint64_t count;
+    m->numbers += (int)dm_json_i64(dm_json_get(doc, DM_LIT("n")), 0);
+    if (m->count % 500 == 0) /* the store may be asked while a walk is under way */
+        assert_int_equal(dm_documents_count(m->d, "walked", NULL, 0, &count, NULL), DM_OK);
+    return ++m->count == m->stop_after ? DM_FAIL(err, DM_LIMIT, ERR_NONE, "enough") : DM_OK;
+}
+
+static void walk_meets_every_document_once(void **state)
+{
+    enum { MANY = 1203, SUM = MANY * (MANY - 1) / 2 }; /* more than two answers of a server */
+    struct dm_documents *d = *state;
+    struct met all = {.d = d}, some = {.d = d, .stop_after = 700}, none = {.d = d};
+    for (int i = 0; i < MANY; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "{\"i\":\"%d\",\"n\":%d}", i, i);
+        assert_int_equal(documents_insert(d, "walked", text), DM_OK);
+    }
+    assert_int_equal(dm_documents_each(d, "walked", meet, &all, NULL), DM_OK);
+    assert_int_equal(all.count, MANY);
+    assert_int_equal(all.numbers, SUM);
+    assert_int_equal(dm_documents_each(d, "walked", meet, &some, NULL), DM_LIMIT);
+    assert_int_equal(some.count, 700);
+    assert_int_equal(dm_documents_each(d, "nothing", meet, &none, NULL), DM_OK);
+    assert_int_equal(none.count, 0);
+}
+
 static void replace_refuses_an_outdated_version(void **state)
 {
     struct dm_documents *d = *state;
@@ -441,6 +475,7 @@ int documents_contract_run(const char *name, const struct documents_factory *fac
         CONTRACT(filters_select_by_equality_inequality_and_membership),
         CONTRACT(list_keeps_the_order_of_insertion_also_after_replace),
         CONTRACT(list_sorts_bytewise_and_pages),
+        CONTRACT(walk_meets_every_document_once),
         CONTRACT(replace_refuses_an_outdated_version),
         CONTRACT(document_made_anew_has_another_version),
         CONTRACT(replace_moves_unique_keys_and_refuses_taken_ones),
