@@ -16,6 +16,7 @@ import figures
 import load
 import over_redis
 import proxies
+import scale
 from comparison import BUSY, FEW, Comparison, demand_free, describe, rotated, say
 from figures import Target, ratios, spread, table
 from load import Void
@@ -372,6 +373,8 @@ def main():
     part.add_argument("--peers-only", action="store_true", help="without doorman")
     part.add_argument("--redis", action="store_true",
                       help="doorman-gateway over Redis, beside HAProxy, nginx + Lua and Envoy")
+    part.add_argument("--scale", action="store_true",
+                      help="thousands of changes, users and APIs over Redis and MongoDB")
     part.add_argument("--only", choices=["memory"], help="print one part; writes nothing")
     parser.add_argument("--rate", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -386,8 +389,12 @@ def main():
     with tempfile.TemporaryDirectory(prefix="doorman-bench-") as folder:
         machine = proxies.Machine(folder)
         machine.rate = pathlib.Path(arguments.rate).resolve()
-        run = over_redis.RedisRun(machine, plan) if arguments.redis else \
-            Run(machine, plan, arguments.peers_only)
+        if arguments.scale:
+            run = scale.ScaleRun(machine, arguments.quick)
+        elif arguments.redis:
+            run = over_redis.RedisRun(machine, plan)
+        else:
+            run = Run(machine, plan, arguments.peers_only)
         if arguments.only == "memory":
             run.measure_memory()
             print(run.report_memory())
@@ -396,7 +403,8 @@ def main():
         text = run.report()
     print(text)
     final = not (arguments.quick or arguments.peers_only)
-    name = "results-redis.md" if arguments.redis else "results.md"
+    name = "results-redis.md" if arguments.redis else \
+        "results-scale.md" if arguments.scale else "results.md"
     target = ROOT / "bench" / name if final else ROOT / "build" / "bench" / name
     target.write_text(text)
     say(f"written to {target.relative_to(ROOT)}")

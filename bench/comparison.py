@@ -70,16 +70,24 @@ class Comparison:
         return self
 
 
-def describe(plan):
-    def first(*command):
-        out = subprocess.run(command, capture_output=True, text=True, check=False)
-        return (out.stdout + out.stderr).splitlines()[0].strip()
+def first_line(*command):
+    out = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (out.stdout + out.stderr).splitlines()[0].strip()
 
+
+def machine_line():
     model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo")
                   if line.startswith("model name")), host.machine())
-    return (f"{datetime.date.today()}, {model}, {os.cpu_count()} cores, Linux {host.release()}; "
-            f"{first('haproxy', '-v').split(' - ')[0]}, {first('nginx', '-v')}, "
-            f"doorman at commit {first('git', 'rev-parse', '--short', 'HEAD')}.\n\n"
+    return f"{datetime.date.today()}, {model}, {os.cpu_count()} cores, Linux {host.release()}"
+
+
+def commit():
+    return f"doorman at commit {first_line('git', 'rev-parse', '--short', 'HEAD')}"
+
+
+def describe(plan):
+    return (f"{machine_line()}; {first_line('haproxy', '-v').split(' - ')[0]}, "
+            f"{first_line('nginx', '-v')}, {commit()}.\n\n"
             f"Medians of {plan.pairs} interleaved rounds of {plan.seconds:g} s, quartiles in "
             "brackets; ratios are of runs in the same round. One worker each, the proxy pinned to "
             "one core, load and upstream (1 KB answers) to another; access logs off. CPU is user + "

@@ -62,15 +62,25 @@ def _claims():
     return {"sub": "bench", "jti": str(uuid.uuid4()), "exp": int(time.time()) + 86400}
 
 
+def _unsigned(head, claims):
+    return b".".join(_base64url(json.dumps(part).encode()) for part in (head, claims))
+
+
+def sign_hs256(head, claims, secret):
+    text = _unsigned(head, claims)
+    tag = hmac.new(secret.encode(), text, hashlib.sha256).digest()
+    return (text + b"." + _base64url(tag)).decode()
+
+
 def peer_token(algorithm, private_key=None, head=None, claims=None):
     """A token as the peers' configurations expect it: HS256 with the known secret, or RS256."""
-    head = _base64url(json.dumps({"alg": algorithm, "typ": "JWT", **(head or {})}).encode())
-    text = head + b"." + _base64url(json.dumps({**_claims(), **(claims or {})}).encode())
+    head = {"alg": algorithm, "typ": "JWT", **(head or {})}
+    claims = {**_claims(), **(claims or {})}
     if algorithm == "HS256":
-        signature = hmac.new(SECRET.encode(), text, hashlib.sha256).digest()
-    else:
-        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", private_key],
-                                   input=text, capture_output=True, check=True).stdout
+        return sign_hs256(head, claims, SECRET)
+    text = _unsigned(head, claims)
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", private_key],
+                               input=text, capture_output=True, check=True).stdout
     return (text + b"." + _base64url(signature)).decode()
 
 
