@@ -137,11 +137,10 @@ struct dm_live_published {
 };
 void dm_live_published(struct dm_live_admin *a, struct dm_live_published *ret);
 /* Everything, under the lock: begin, put any number of times, end. Then what is published is what
- * was put, as one generation (and one more before it for each 16,384 objects on demand that
- * differ): only what differs is written where the store still has the rest, what was not put is
- * deleted. floor: where the store knows nothing, the generation is above it. forget: what was read
- * on demand is dropped everywhere (on_forget). A failure ends it; begin anew. The memory backend
- * publishes what is put, in pieces, and deletes nothing. */
+ * was put, as one generation (one more for each 16,384 objects on demand that differ): only what
+ * differs is written where the store has the rest, what was not put is deleted. floor: where the
+ * store knows nothing, the generation is above it. forget: what was read on demand is dropped
+ * everywhere. A failure ends it. The memory backend publishes in pieces and deletes nothing. */
 enum dm_code dm_live_republish_begin(struct dm_live_admin *a, uint64_t floor,
                                      struct dm_error *err) DM_MUST_USE;
 enum dm_code dm_live_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,
