@@ -92,12 +92,12 @@ static bool decode(dm_view in, const struct alphabet *alphabet, unsigned char *o
     const unsigned char *value = alphabet->values;
     unsigned bad = 0; /* a byte that is no digit sets a bit over 63 */
     for (; left >= 4; left -= 4, p += 4, out += 3) {
-        unsigned a = value[p[0]], b = value[p[1]];
-        unsigned c = value[p[2]], d = value[p[3]];
+        uint32_t a = value[p[0]], b = value[p[1]], c = value[p[2]], d = value[p[3]];
         bad |= a | b | c | d;
-        out[0] = (unsigned char)(a << 2 | b >> 4);
-        out[1] = (unsigned char)(b << 4 | c >> 2);
-        out[2] = (unsigned char)(c << 6 | d);
+        uint32_t bits = a << 18 | b << 12 | c << 6 | d;
+        out[0] = (unsigned char)(bits >> 16);
+        out[1] = (unsigned char)(bits >> 8);
+        out[2] = (unsigned char)bits;
     }
     if (left >= 2) {
         unsigned a = value[p[0]], b = value[p[1]];

@@ -22,8 +22,8 @@ enum state {
     FAULTED
 };
 
-/* Pairwise comparison up to here, sorting above: most objects are small. */
-enum { FEW_MEMBERS = 16 };
+/* Pairwise comparison of prints up to here, sorting by hash above: most objects are small. */
+enum { FEW_MEMBERS = 32 };
 /* Names up to here are unescaped on the stack; longer ones, with escapes, take the heap. */
 enum { NAME_ON_STACK = 256 };
 
@@ -114,6 +114,30 @@ static const char *check_escape(struct dm_json_scan *s, const char *p)
     return p + 6;
 }
 
+/* Bytes of a string that stand for themselves, eight at a time. The high bit of a byte is set where
+ * it is a quote, a backslash or below 0x20; bits above the lowest one set may be wrong (a borrow),
+ * so only that one is looked at. Bytes from 0x80 are UTF-8, checked before. */
+static const char *plain_end(const char *p, const char *end)
+{
+    static const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    for (; end - p >= (ptrdiff_t)sizeof(uint64_t); p += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, p, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap64(word);
+#endif
+        uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
+        uint64_t special = ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) |
+                           ((word - ones * 0x20) & ~word);
+        special &= highs;
+        if (special != 0)
+            return p + __builtin_ctzll(special) / 8;
+    }
+    while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
+        p++;
+    return p;
+}
+
 /* at_ stands behind the opening quote. */
 static bool scan_string(struct dm_json_scan *s, dm_view *ret_raw)
 {
@@ -121,8 +145,7 @@ static bool scan_string(struct dm_json_scan *s, dm_view *ret_raw)
     const char *p = from;
     s->escaped_ = false;
     for (;;) {
-        while (p < s->end_ && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
-            p++;
+        p = plain_end(p, s->end_);
         if (p == s->end_) {
             s->at_ = p;
             fault(s, DM_INVALID, "string without end");
@@ -308,15 +331,48 @@ static int by_hash(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether two of the n names are the same: every pair while they are few; above, they are sorted by
- * hash and only those with equal hashes are compared. */
-static bool has_duplicate(struct dm_json_scan_name *names, size_t n)
+static uint64_t load(const char *p, size_t len)
 {
-    bool sorted = n > FEW_MEMBERS;
-    for (size_t i = 0; sorted && i < n; i++)
+    uint64_t bits = 0;
+    memcpy(&bits, p, len);
+    return bits;
+}
+
+/* A number that names of different texts seldom share: from length, first and last bytes. Whoever
+ * makes it collide gains as many comparisons of texts as there are pairs of few names. */
+static uint64_t print_of(dm_view name)
+{
+    static const uint64_t odd = 0x9E3779B97F4A7C15u; /* spreads the last bytes over the first */
+    const char *last = name.ptr + name.len;
+    uint64_t ends;
+    if (name.len >= 8)
+        ends = load(name.ptr, 8) ^ load(last - 8, 8) * odd;
+    else if (name.len >= 4)
+        ends = load(name.ptr, 4) ^ load(last - 4, 4) * odd;
+    else
+        ends = name.len > 0 ? load(name.ptr, 1) ^ load(last - 1, 1) * odd : 0;
+    return ends ^ name.len;
+}
+
+static bool few_have_duplicate(const struct dm_json_scan_name *names, size_t n)
+{
+    uint64_t prints[FEW_MEMBERS];
+    for (size_t i = 0; i < n; i++) {
+        prints[i] = print_of(names[i].raw_);
+        for (size_t k = 0; k < i; k++) {
+            if (prints[k] == prints[i] && dm_view_eq(names[k].raw_, names[i].raw_))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* By hash, so that only names next to each other need to be compared. */
+static bool many_have_duplicate(struct dm_json_scan_name *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
         names[i].hash_ = hash_name(&names[i]);
-    if (sorted)
-        qsort(names, n, sizeof(*names), by_hash);
+    qsort(names, n, sizeof(*names), by_hash);
     for (size_t i = 0; i < n; i++) {
         for (size_t k = i + 1; k < n && names[k].hash_ == names[i].hash_; k++) {
             if (names_equal(&names[i], &names[k]))
@@ -324,6 +380,16 @@ static bool has_duplicate(struct dm_json_scan_name *names, size_t n)
         }
     }
     return false;
+}
+
+/* Whether two of the n names are the same, however they are escaped. */
+static bool has_duplicate(struct dm_json_scan_name *names, size_t n)
+{
+    bool escaped = false;
+    for (size_t i = 0; i < n; i++)
+        escaped |= names[i].escaped_;
+    return n <= FEW_MEMBERS && !escaped ? few_have_duplicate(names, n)
+                                        : many_have_duplicate(names, n);
 }
 
 static enum dm_json_token close_container(struct dm_json_scan *s, char close)

@@ -1,5 +1,6 @@
 #include "support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,7 +203,7 @@ static void add_object(struct dm_buf *b, unsigned n, const char *extra)
 static void duplicates_are_found_among_many_members(void **state)
 {
     (void)state;
-    static const unsigned sizes[] = {15, 16, 17, 47, 48, 49, 5000};
+    static const unsigned sizes[] = {15, 16, 17, 30, 31, 32, 33, 47, 48, 49, 5000};
     for (size_t i = 0; i < DM_COUNT_OF(sizes); i++) {
         struct dm_buf b;
         dm_buf_init(&b, 1 << 20);
@@ -215,6 +216,51 @@ static void duplicates_are_found_among_many_members(void **state)
         add_object(&b, sizes[i], "\\u006b7");
         check_refused(dm_buf_view(&b), DM_INVALID, "duplicate");
         dm_buf_done(&b);
+    }
+}
+
+static void names_of_any_length_differ_by_any_byte(void **state)
+{
+    (void)state;
+    enum { LONGEST = 40 };
+    char name[LONGEST + 1], other[LONGEST + 1], text[2 * LONGEST + 16];
+    for (size_t len = 0; len <= LONGEST; len++) {
+        memset(name, 'n', len);
+        name[len] = '\0';
+        (void)snprintf(text, sizeof(text), "{\"%s\":1,\"%s\":2}", name, name);
+        check_refused(dm_view_of(text), DM_INVALID, "duplicate");
+        (void)snprintf(text, sizeof(text), "{\"%s\":1,\"%sn\":2}", name, name);
+        check_accepted(dm_view_of(text));
+        for (size_t i = 0; i < len; i++) {
+            memcpy(other, name, sizeof(other));
+            other[i] = 'o';
+            (void)snprintf(text, sizeof(text), "{\"%s\":1,\"%s\":2}", name, other);
+            check_accepted(dm_view_of(text));
+        }
+    }
+}
+
+static void special_bytes_are_seen_at_any_place_of_a_string(void **state)
+{
+    (void)state;
+    enum { LONGEST = 24 };
+    char text[LONGEST + 2];
+    for (size_t len = 1; len <= LONGEST; len++) {
+        dm_view whole = dm_view_make(text, len + 2);
+        for (size_t at = 1; at <= len; at++) {
+            memset(text, '!', sizeof(text)); /* one above the quote */
+            text[0] = text[len + 1] = '"';
+            text[at] = ' ';
+            check_accepted(whole);
+            text[at] = '\x1f';
+            check_refused(whole, DM_INVALID, "control byte");
+            text[at] = '\0';
+            check_refused(whole, DM_INVALID, "control byte");
+            text[at] = '"';
+            check_refused(whole, DM_INVALID, "bytes behind the value");
+            text[at] = '\\';
+            check_refused(whole, DM_INVALID, at < len ? "unknown escape" : "string without end");
+        }
     }
 }
 
@@ -328,6 +374,8 @@ int main(void)
         cmocka_unit_test(strings_hold_text_and_nothing_else),
         cmocka_unit_test(duplicate_names_are_refused_at_every_depth_however_escaped),
         cmocka_unit_test(duplicates_are_found_among_many_members),
+        cmocka_unit_test(names_of_any_length_differ_by_any_byte),
+        cmocka_unit_test(special_bytes_are_seen_at_any_place_of_a_string),
         cmocka_unit_test(long_escaped_names_are_compared_whole),
         cmocka_unit_test(depth_size_and_count_have_limits),
         cmocka_unit_test(depth_stays_bounded_whatever_the_limits_say),
