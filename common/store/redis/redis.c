@@ -1,7 +1,5 @@
 #include "store/redis/redis_internal.h"
 
-#include <stdio.h>
-
 #include "base/assert.h"
 
 #include "base/poison.h"
@@ -119,12 +117,13 @@ void dm_redis_eval(struct dm_redis *r, const struct dm_redis_script *s, const dm
 {
     DM_REQUIRE(n_keys + n_args + 3 <= DM_REDIS_ARGS_MAX);
     dm_view argv[DM_REDIS_ARGS_MAX];
-    char count[8];
-    int len = snprintf(count, sizeof count, "%zu", n_keys);
+    _Static_assert(DM_REDIS_ARGS_MAX <= 100, "two digits for any number of keys");
+    const char count[2] = {(char)('0' + n_keys / 10), (char)('0' + n_keys % 10)};
+    const size_t skip = n_keys < 10 ? 1 : 0;
     size_t argc = 0;
     argv[argc++] = DM_LIT("EVALSHA");
     argv[argc++] = dm_view_make(s->sha1, sizeof s->sha1 - 1);
-    argv[argc++] = dm_view_make(count, (size_t)len);
+    argv[argc++] = dm_view_make(count + skip, sizeof count - skip);
     for (size_t i = 0; i < n_keys; i++)
         argv[argc++] = keys[i];
     for (size_t i = 0; i < n_args; i++)

@@ -53,6 +53,18 @@ static void addresses_are_written_in_canonical_form(void **state)
     }
 }
 
+static void every_octet_is_written_without_leading_zeros(void **state)
+{
+    (void)state;
+    char wanted[DM_ADDRESS_TEXT], out[DM_ADDRESS_TEXT];
+    for (int n = 0; n < 256; n++) {
+        int len = snprintf(wanted, sizeof(wanted), "%d.%d.%d.%d", n, 255 - n, n, 0);
+        struct dm_address a = parsed(wanted);
+        assert_int_equal(dm_address_write(&a, out), len);
+        assert_string_equal(out, wanted);
+    }
+}
+
 static void what_is_not_an_address_is_refused(void **state)
 {
     (void)state;
@@ -384,6 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_are_written_in_canonical_form),
+        cmocka_unit_test(every_octet_is_written_without_leading_zeros),
         cmocka_unit_test(what_is_not_an_address_is_refused),
         cmocka_unit_test(loopback_is_127_8_and_one_and_a_unix_socket),
         cmocka_unit_test(a_set_holds_addresses_and_prefixes_of_its_family),
