@@ -141,7 +141,7 @@ def test_the_clients_address_is_believed_of_the_front_only(browser, release):
     assert seen(browser) == front_pod and seen(direct) == client
     set_trust(True, [front_pod])
     try:
-        wait_until(lambda: seen(browser) == client, 20, "the front is trusted")
+        wait_until(lambda: seen(browser) == client, 20, "the front is trusted", pause=1)
         assert seen(direct) == client, "what the client claims itself counts for nothing"
     finally:
         set_trust(False, [])

@@ -63,7 +63,7 @@ def test_values():
         "redis": {"enabled": True, "image": image("doorman-test-tools")},
         "mongodb": {"enabled": True, "image": image("doorman-test-ferretdb"), "command": [],
                     "args": ["0.0.0.0:27017", "/data/db"]},
-        "config": {"login_ip": {"rate_limit": 100, "rate_window": 300}},
+        "config": {"login_ip": {"rate_limit": 1000, "rate_window": 300}},
     }
 
 
