@@ -368,7 +368,7 @@ int command_reload(const struct program *program, struct process *p, const struc
 
 /* --- drain --- */
 
-static int drain(const struct program *program, const struct target *t)
+static int drain(const struct program *program, const struct target *t, uint64_t wait)
 {
     const dm_time until = dm_clock_mono(&dm_clock_system) + outcome_patience;
 
@@ -381,6 +381,9 @@ static int drain(const struct program *program, const struct target *t)
         }
     }
     printf("%s drains: not ready any more, still serving\n", program->name);
+    fflush(stdout);
+    if (wait > 0) /* a preStop hook: the pod's end waits for us */
+        (void)ends_within(t, (dm_time)wait * DM_SEC);
     return 0;
 }
 
@@ -390,7 +393,7 @@ int command_drain(const struct program *program, struct process *p, const struct
     int code;
 
     (void)p;
-    code = look_up(program, o, &t) ? drain(program, &t) : nobody(program, &t);
+    code = look_up(program, o, &t) ? drain(program, &t, o->wait) : nobody(program, &t);
     forget(&t);
     return code;
 }

@@ -1,7 +1,10 @@
 #include "programs/process/options.h"
 
+#include "base/view.h"
 #include <stdio.h>
 #include <string.h>
+
+enum { WAIT_MAX = 3600 }; /* no pod is given longer to end */
 
 static bool value_of(const char *program, int argc, char **argv, int *i, const char **ret)
 {
@@ -13,6 +16,19 @@ static bool value_of(const char *program, int argc, char **argv, int *i, const c
     return true;
 }
 
+static bool seconds_of(const char *program, int argc, char **argv, int *i, uint64_t *ret)
+{
+    const char *text;
+
+    if (!value_of(program, argc, argv, i, &text))
+        return false;
+    if (dm_parse_u64(dm_view_of(text), WAIT_MAX, ret))
+        return true;
+    fprintf(stderr, "%s: %s takes seconds, %d at most, not \"%s\"\n", program, argv[*i - 1],
+            WAIT_MAX, text);
+    return false;
+}
+
 static bool parse_one(const char *program, int argc, char **argv, int *i, struct options *o)
 {
     const char *arg = argv[*i];
@@ -21,6 +37,8 @@ static bool parse_one(const char *program, int argc, char **argv, int *i, struct
         return value_of(program, argc, argv, i, &o->config_file);
     if (strcmp(arg, "--env") == 0)
         return value_of(program, argc, argv, i, &o->env);
+    if (strcmp(arg, "--wait") == 0)
+        return seconds_of(program, argc, argv, i, &o->wait);
     if (strcmp(arg, "--print-settings") == 0)
         return o->print_settings = true;
     if (strcmp(arg, "--status") == 0)

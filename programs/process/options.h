@@ -2,13 +2,15 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct options {
     const char *command;     /* "run" when none was given */
     const char *config_file; /* --config FILE */
     const char *env;         /* --env NAME, check-config only */
     bool print_settings, json, help;
-    bool status; /* --status, of commands that change something: only tell */
+    uint64_t wait; /* --wait SECONDS, drain only: how long it stays afterwards */
+    bool status;   /* --status, of commands that change something: only tell */
     int notify_fd; /* no option: set for the process that `start` makes */
 };
 
@@ -34,6 +36,7 @@ bool options_parse(const char *program, int argc, char **argv, struct options *r
     "  --print-settings   print every setting with its value and origin, and exit\n"               \
     "  --json             with --print-settings: as JSON\n"                                        \
     "  --status           migrate: tell what was done and when, change nothing\n"                  \
+    "  --wait SECONDS     drain: return that much later, or when the process has ended\n"          \
     "  --help             this text\n"                                                             \
     "\n"                                                                                           \
     "Settings come from the environment, the file, or defaults, in this order; "                   \

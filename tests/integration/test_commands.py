@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import requests
@@ -302,6 +303,22 @@ def test_drain_is_not_ready_but_serves_until_stop(service):
     pid = service.pid
     assert not ended(pid)
     assert service.command("stop").returncode == 0 and ended(pid)
+
+
+def test_drain_stays_as_long_as_it_is_told_but_no_longer_than_the_process(service):
+    """As a preStop hook on clusters that cannot sleep (helm, doorman.preStop)."""
+    assert service.command("start").returncode == 0
+    hook = subprocess.Popen([program(), "drain", "--wait", "3600"], cwd=service.folder,
+                            env=service.environment(), stdout=subprocess.PIPE, text=True)
+    assert "drains" in hook.stdout.readline()
+    begin = time.monotonic()
+    assert service.command("drain", "--wait", "1").returncode == 0
+    assert time.monotonic() - begin >= 1 and hook.poll() is None
+    assert service.command("stop").returncode == 0
+    hook.communicate(timeout=60)
+    assert hook.returncode == 0
+    for wrong in ("-1", "1h", "3601", ""):
+        assert service.command("drain", "--wait", wrong).returncode == 64, wrong
 
 
 # --- all three programs ---
