@@ -6,7 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static dm_view arena_vfmt(struct adm_call *c, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static dm_view arena_vfmt(struct adm_call *c, const char *fmt,
+                                                                va_list args)
 {
     char line[512]; /* messages are cut to 255 code points anyway (O9) */
     int len = vsnprintf(line, sizeof(line), fmt, args);

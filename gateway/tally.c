@@ -59,8 +59,9 @@ static void on_timer(struct dm_timer *timer)
     struct gw_tally *t = DM_CONTAINER_OF(timer, struct gw_tally, timer);
     const int64_t minute = dm_loop_wall(t->config.loop) / DM_SEC / MINUTE;
 
-    /* While records wait for the store one a minute is enough: hours fit where minutes did. */
-    if (minute == t->now.minute && dm_live_emit_pending(t->config.live, DM_STREAM_METRICS) > 1)
+    /* While records wait, here or there, one a minute is enough: hours fit where minutes did. */
+    if (minute == t->now.minute && (dm_live_emit_pending(t->config.live, DM_STREAM_METRICS) > 1 ||
+                                    dm_live_emit_behind(t->config.live, DM_STREAM_METRICS)))
         dm_timer_start(t->config.loop, &t->timer, t->flush);
     else
         gw_tally_flush(t);

@@ -18,6 +18,7 @@ struct dm_live_ops {
     void (*subscribe)(struct dm_live *l, struct dm_live_subscriber *s);
     size_t (*emit)(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record);
     size_t (*emit_pending)(const struct dm_live *l, enum dm_stream s);
+    bool (*emit_behind)(const struct dm_live *l, enum dm_stream s); /* NULL: never */
     size_t (*flush)(struct dm_live *l); /* NULL: nothing ever waits */
     void (*free)(struct dm_live *l);
 };

@@ -31,6 +31,11 @@ size_t dm_live_emit_pending(const struct dm_live *l, enum dm_stream s)
     return l->ops->emit_pending(l, s);
 }
 
+bool dm_live_emit_behind(const struct dm_live *l, enum dm_stream s)
+{
+    return l->ops->emit_behind != NULL && l->ops->emit_behind(l, s);
+}
+
 size_t dm_live_flush(struct dm_live *l)
 {
     return l->ops->flush == NULL ? 0 : l->ops->flush(l);

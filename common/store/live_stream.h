@@ -19,10 +19,11 @@ dm_view dm_stream_key(enum dm_stream s);  /* the key in Redis */
 
 /* Loop thread. Copies both. Gives how many records were lost by it, for the caller to count: while
  * nobody takes them METRICS gives up its oldest, AUDIT the new one. */
-size_t dm_live_emit(struct dm_live *l, enum dm_stream s, dm_view id,
-                    dm_view record) DM_MUST_USE;
+size_t dm_live_emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record) DM_MUST_USE;
 /* Records of this handle that the store has not got yet. */
 size_t dm_live_emit_pending(const struct dm_live *l, enum dm_stream s);
+/* So many wait in the store that no admin seems to take them: whoever can puts more into fewer. */
+bool dm_live_emit_behind(const struct dm_live *l, enum dm_stream s);
 /* On the way down: sends at once what waits (records, bandwidth, settled credits). Gives how many
  * pieces the store has not got yet but may still get: 0 also while it is away. Loop thread. */
 size_t dm_live_flush(struct dm_live *l);
@@ -42,7 +43,7 @@ struct dm_live_batch {
 enum dm_code dm_live_take(struct dm_live_admin *a, enum dm_stream s, struct dm_live_batch **ret,
                           struct dm_error *err) DM_MUST_USE;
 /* All of them were applied. Frees nothing. */
-enum dm_code dm_live_done(struct dm_live_admin *a, enum dm_stream s,
-                          const struct dm_live_batch *b, struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_done(struct dm_live_admin *a, enum dm_stream s, const struct dm_live_batch *b,
+                          struct dm_error *err) DM_MUST_USE;
 void dm_live_batch_free(struct dm_live_batch *b); /* NULL is fine */
 #define DM_STREAM_IDLE (5 * DM_SEC)

@@ -5,6 +5,7 @@ that are killed, ended and away: each call is counted once, each event is one re
 import hashlib
 import json
 import os
+import time
 
 import pytest
 
@@ -212,6 +213,25 @@ def test_figures_wait_for_redis_in_bounded_memory(stand):
     assert_chain(s.trail())
 
 
+def test_figures_behind_many_that_wait_leave_in_few_records(stand):
+    """No admin takes: a record a minute instead of ten a second."""
+    s = stand()
+    redis, key = s.split.redis, STREAMS[0]
+    s.split.admin_program.kill()
+    redis.command("EVAL", "for i = 1, 1000 do redis.call('XADD', KEYS[1], '*', 'x', 'y') end", 1,
+                  key)
+    s.call(1)
+    wait_until(lambda: redis.command("XLEN", key) > 1000, DEADLINE, "the first record behind them")
+    first = redis.command("XLEN", key)
+    until = time.monotonic() + 3  # load, for many times METRICS_FLUSH_MS
+    while time.monotonic() < until:
+        s.call(10)
+    assert redis.command("XLEN", key) - first <= 3
+    s.split.admin_program.start()
+    s.split.gateways[0].stop()  # sends what it held back
+    s.counted()
+
+
 # --- the trail ---
 
 
@@ -320,3 +340,15 @@ def test_an_emptied_redis_is_no_end(stand):
     wait_until(lambda: s.user.get(s.split.gateways[0].url + s.path).status_code == 200, DEADLINE,
                "a call after Redis was emptied")
     wait_until(lambda: s.total() > before, DEADLINE, "the call counted")
+
+
+def test_bytes_of_the_last_moment_are_counted_when_a_sidecar_ends(stand):
+    s = stand()
+    user = platform.make_user(s.admin, bandwidth_limit_bytes=10**9, bandwidth_limit_window="day")
+    platform.subscribe(s.admin, user, s.path.split("/")[3])
+    gateway = s.split.gateways[0]
+    for _ in range(5):
+        expect(user.get(gateway.url + s.path), 200)
+    assert gateway.terminate() == 0
+    keys = s.split.redis.command("KEYS", f"bandwidth_usage:{user.username}:*")
+    assert sum(int(s.split.redis.command("GET", key)) for key in keys) > 5 * 100

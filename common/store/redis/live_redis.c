@@ -151,6 +151,7 @@ static const struct dm_live_ops redis_ops = {
     .subscribe = live_redis_subscribe,
     .emit = live_redis_emit,
     .emit_pending = live_redis_emit_pending,
+    .emit_behind = live_redis_emit_behind,
     .flush = flush,
     .free = handle_free,
 };

@@ -13,9 +13,11 @@ enum {
                              it waits), about a thousand audit events */
     BATCH = 16,           /* records of one command: two arguments each */
     BATCH_BYTES = 256 * 1024,
-    /* Entries that wait in Redis for an admin: figures of 4 workers for 7 hours, about 100 MB at
-     * the most; audit events of 400 bytes, 40 MB. */
-    METRICS_CAP = 100000,
+    /* Entries that wait in Redis for an admin. One that takes leaves a few; behind it, a worker
+     * sends a record a minute: figures of 20 workers for 16 hours, of 1 to 10 KB each. Events have
+     * about 400 bytes: 40 MB. */
+    METRICS_BEHIND = 1000,
+    METRICS_CAP = 20000,
     AUDIT_CAP = 100000
 };
 static const dm_time SOON = 100 * DM_MS; /* events that come together leave together */
@@ -28,7 +30,7 @@ struct line {
     struct dm_outbox box;
     struct dm_outbox_entry *sent[BATCH]; /* under way, in order */
     size_t n_sent;
-    bool refused; /* the last time: the stream is full, or Redis is */
+    bool refused, behind; /* as of the last answer: the stream or Redis is full; METRICS_BEHIND */
     struct dm_redis_ask ask;
     struct dm_timer timer;
 };
@@ -48,7 +50,8 @@ static void start_timer(struct line *k, dm_time after)
 static void on_appended(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct line *k = DM_CONTAINER_OF(q, struct line, ask);
-    int64_t took = rc == DM_OK ? dm_redis_int(reply) : 0;
+    int64_t took = rc == DM_OK ? dm_redis_int(dm_redis_at(reply, 0)) : 0;
+    k->behind = rc == DM_OK && dm_redis_int(dm_redis_at(reply, 1)) > METRICS_BEHIND;
     if (rc == DM_PROTOCOL || took < 0 || took > (int64_t)k->n_sent) {
         live_redis_odd(k->of->handle, "records", reply);
         took = 0;
@@ -121,6 +124,11 @@ size_t live_streams_flush(struct live_streams *s)
         n += k->n_sent + k->box.n;
     }
     return n;
+}
+
+bool live_redis_emit_behind(const struct dm_live *l, enum dm_stream s)
+{
+    return DM_CONTAINER_OF(l, const struct live_redis_handle, base)->streams->lines[s].behind;
 }
 
 struct live_streams *live_streams_new(struct live_redis_handle *h)

@@ -162,6 +162,7 @@ void live_streams_free(struct live_streams *s);
 size_t live_streams_flush(struct live_streams *s);
 size_t live_redis_emit(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record);
 size_t live_redis_emit_pending(const struct dm_live *l, enum dm_stream s);
+bool live_redis_emit_behind(const struct dm_live *l, enum dm_stream s);
 
 /* live_redis_policy.c. hub_new runs with the first handle, before its side_new; side_free before
  * hub_free. side_new may already start to ask (h->redis, h->loop, h->owner are set). */

@@ -3,9 +3,10 @@
 -- KEYS  the stream
 -- ARGV  cap, then id and record of each
 --
--- Gives how many were appended: the first ones.
+-- Gives how many were appended (the first ones), and how many wait now.
 
-local room = tonumber(ARGV[1]) - redis.call('XLEN', KEYS[1])
+local before = redis.call('XLEN', KEYS[1])
+local room = tonumber(ARGV[1]) - before
 local n = 0
 for i = 2, #ARGV, 2 do
     if n >= room then
@@ -14,4 +15,4 @@ for i = 2, #ARGV, 2 do
     redis.call('XADD', KEYS[1], '*', 'id', ARGV[i], 'record', ARGV[i + 1])
     n = n + 1
 end
-return n
+return {n, before + n}
