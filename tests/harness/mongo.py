@@ -30,8 +30,10 @@ def ferretdb():
 class MongoServer:
     """start() and stop() may be repeated: port and data stay."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
+        """options: of mongod's command line; FerretDB has none of them."""
         self.folder = pathlib.Path(folder)
+        self.options = options
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.process = None
@@ -46,7 +48,7 @@ class MongoServer:
         data.mkdir(exist_ok=True)
         if self.mongod:
             return [self.mongod, "--bind_ip", "127.0.0.1", "--port", str(self.port), "--dbpath",
-                    str(data), "--nounixsocket"]
+                    str(data), "--nounixsocket", *self.options]
         return [ferretdb(), f"127.0.0.1:{self.port}", str(data)]
 
     def start(self):
@@ -72,6 +74,21 @@ class MongoServer:
         with pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=5000) as client:
             yield client[name]
 
+    @contextlib.contextmanager
+    def direct(self, **options):
+        """A pymongo client of this very server, whatever set it is a member of."""
+        with pymongo.MongoClient(self.uri, directConnection=True, serverSelectionTimeoutMS=1000,
+                                 **options) as client:
+            yield client
+
+    def kill(self):
+        """Without any farewell; start() afterwards finds the data."""
+        self.process.kill()
+        self.process.wait(STOP_DEADLINE)
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
     def halt(self):
         """Connections are taken by the kernel, nothing is answered."""
         halt(self.process)
@@ -89,3 +106,56 @@ class MongoServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(STOP_DEADLINE)
+
+
+class ReplicaSet:
+    """Three mongods, one of them primary; elections take a second or two. Needs mongod."""
+
+    NAME = "rs"
+
+    def __init__(self, folder):
+        self.members = [MongoServer(pathlib.Path(folder) / f"member{n}", "--replSet", self.NAME)
+                        for n in range(3)]
+
+    @property
+    def hosts(self):
+        return ",".join(f"127.0.0.1:{member.port}" for member in self.members)
+
+    @property
+    def uri(self):
+        return f"mongodb://{self.hosts}/?replicaSet={self.NAME}"
+
+    def start(self):
+        for member in self.members:
+            member.start()
+        members = [{"_id": n, "host": f"127.0.0.1:{member.port}"}
+                   for n, member in enumerate(self.members)]
+        with self.members[0].direct() as client:
+            client.admin.command("replSetInitiate", {
+                "_id": self.NAME, "members": members,
+                "settings": {"electionTimeoutMillis": 1000, "heartbeatTimeoutSecs": 1}})
+        wait_until(self.primary, START_DEADLINE, "the set has a primary")
+        return self
+
+    def primary(self):
+        """The member that takes writes now; None during an election."""
+        for member in self.members:
+            with contextlib.suppress(pymongo.errors.PyMongoError), member.direct() as client:
+                if client.admin.command("hello")["isWritablePrimary"]:
+                    return member
+        return None
+
+    def step_down(self):
+        """The primary gives up its place, and takes it not again for a minute."""
+        with self.primary().direct() as client:
+            with contextlib.suppress(pymongo.errors.AutoReconnect):
+                client.admin.command("replSetStepDown", 60, force=True)
+
+    @contextlib.contextmanager
+    def database(self, name):
+        with pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=20000) as client:
+            yield client[name]
+
+    def stop(self):
+        for member in self.members:
+            member.stop()

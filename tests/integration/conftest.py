@@ -7,20 +7,29 @@ end with exit code 0 on SIGTERM and without a sanitizer's report, or the tests t
 
 import pytest
 
-from harness import platform
+from harness import platform, unproven
 from harness.process import Doorman, shape
 from harness.raw import LyingUpstream, RawConnection
 from harness.upstream import Upstream
 
 
+def pytest_terminal_summary(terminalreporter):
+    """scripts/test prints these lines too."""
+    if not unproven.have_mongod():
+        for test, what in unproven.listed().items():
+            terminalreporter.write_line(f"unproven without mongod: {what} ({test})")
+
+
 def pytest_collection_modifyitems(config, items):
-    """The split shape runs what asks for a running product, but for what memory mode alone has."""
-    if shape() == "memory":
-        return
+    """Without mongod nothing that needs it is chosen (harness/unproven.py). The split shape runs
+    what asks for a running product, but for what memory mode alone has."""
 
     def wanted(item):
-        return ({"doorman", "start_doorman"} & set(item.fixturenames)
-                and not item.get_closest_marker("memory"))
+        if item.get_closest_marker("mongod") and not unproven.have_mongod():
+            return False
+        return shape() == "memory" or (
+            {"doorman", "start_doorman"} & set(item.fixturenames)
+            and not item.get_closest_marker("memory"))
 
     dropped = [item for item in items if not wanted(item)]
     config.hook.pytest_deselected(items=dropped)
