@@ -1,10 +1,12 @@
 /* doorman-admin: the admin part over MongoDB and Redis, behind a front door of its own. */
+#include "base/log.h"
 #include "programs/admin/door.h"
 #include "programs/admin/part.h"
 #include "programs/admin/stores.h"
 #include "programs/admin/watch.h"
 #include "programs/process/commands.h"
 #include "programs/process/program.h"
+#include "programs/process/reload.h"
 #include "programs/smoke/smoke.h"
 #include "store/mongo/documents_mongo.h"
 #include <stdatomic.h>
@@ -125,10 +127,26 @@ static dm_view shared_secret(const struct dm_settings *s)
     return dm_secret_view(&s->jwt_keys);
 }
 
+/* By order over HTTP: first here; when that was good, everywhere. */
+static struct dm_json *reload_all(void *ctx)
+{
+    struct process *p = ctx;
+    struct dm_json *report = reload_and_wait(p->reload, RELOAD_HTTP);
+    struct dm_error err;
+
+    if (dm_json_bool(dm_json_get(report, DM_LIT("ok")), false) &&
+        dm_live_redis_announce(admin_of(p)->stores.live, reload_announcement(p->reload), &err) !=
+            DM_OK)
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "the other processes were not told to reload",
+               DM_FC("reason", err.text));
+    return report;
+}
+
 static int start(struct process *p)
 {
     struct admin *a = admin_of(p);
-    struct admin_part_config part = {.wait_applied = on_published, .sweep = sweep, .ctx = p};
+    struct admin_part_config part = {
+        .wait_applied = on_published, .sweep = sweep, .reload = reload_all, .ctx = p};
     struct dm_error err;
     int code;
 
@@ -171,6 +189,15 @@ static size_t inflight(const struct process *p)
 static void take_over(struct process *p, struct dm_settings *s, struct dm_keyset *keys)
 {
     admin_part_take_over(&admin_of(p)->part, s, keys);
+}
+
+static void record(struct process *p, dm_view entry)
+{
+    struct dm_error err;
+
+    if (dm_live_redis_admin_record(admin_of(p)->stores.live, entry, &err) != DM_OK)
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "an event could not be recorded",
+               DM_FC("reason", err.text));
 }
 
 static void end(struct process *p, bool served)
@@ -245,6 +272,7 @@ static const struct program program = {
     .inflight = inflight,
     .end = end,
     .take_over = take_over,
+    .record = record,
     .gauges = gauges,
 };
 

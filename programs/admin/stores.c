@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "crypto/ed25519.h"
 #include "programs/process/program.h"
+#include "programs/process/reload.h"
 #include "store/mongo/documents_mongo.h"
 #include <stdio.h>
 #include <sysexits.h>
@@ -146,12 +147,21 @@ static void find_signing_key(struct stores *s, const struct dm_settings *setting
         dm_ed25519_derive(dm_secret_view(&settings->jwt_secret_key), &s->signing_key);
 }
 
+static void on_event(void *ctx, dm_view event)
+{
+    const struct process *p = ctx;
+
+    reload_hear(p->reload, event);
+}
+
 static int open_live(struct stores *s, struct process *p)
 {
     const struct dm_settings *settings = p->settings;
     struct dm_error err;
 
     s->redis.metrics = p->metrics;
+    s->redis.on_event = on_event;
+    s->redis.event_ctx = p;
     find_signing_key(s, settings);
     s->redis.policy_signing_key = dm_buf_view(&s->signing_key);
     if (dm_redis_config_of(settings, &s->redis.redis, &err) != DM_OK)

@@ -3,6 +3,7 @@
 #include "crypto/ed25519.h"
 #include "programs/gateway/part.h"
 #include "programs/process/program.h"
+#include "programs/process/reload.h"
 #include "store/redis/live_redis.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -138,6 +139,13 @@ static bool find_verify_key(struct gateway *g, struct dm_error *err)
     return good;
 }
 
+static void on_event(void *ctx, dm_view event)
+{
+    const struct process *p = ctx;
+
+    reload_hear(p->reload, event);
+}
+
 static bool make_hub(struct gateway *g)
 {
     const struct dm_settings *s = g->process.settings;
@@ -145,7 +153,9 @@ static bool make_hub(struct gateway *g)
 
     g->config = (struct dm_live_redis_config){.snapshot_file = s->snapshot_file,
                                               .snapshot_max_age = s->snapshot_max_age * DM_SEC,
-                                              .metrics = g->process.metrics};
+                                              .metrics = g->process.metrics,
+                                              .on_event = on_event,
+                                              .event_ctx = &g->process};
     if (!find_verify_key(g, &err))
         return process_fail(&err, "policy keys");
     g->config.policy_verify_keys = dm_buf_view(&g->verify_key);
@@ -266,6 +276,31 @@ static void take_over(struct process *p, struct dm_settings *s, struct dm_keyset
     gateway_part_take_over(&gateway_of(p)->part, s, keys);
 }
 
+/* --- what an operator should hear --- */
+
+struct entry {
+    struct dm_call call;
+    struct dm_live *live;
+    dm_view text;
+};
+
+static void run_record(struct dm_call *c)
+{
+    const struct entry *e = DM_CONTAINER_OF(c, struct entry, call);
+
+    dm_live_redis_record(e->live, e->text);
+    dm_call_done(c);
+}
+
+static void record(struct process *p, dm_view text)
+{
+    struct gateway *g = gateway_of(p);
+    struct entry e = {.call = {.run = run_record}, .live = g->live, .text = text};
+
+    if (dm_mailbox_call(gw_plane_mailbox(g->part.plane, 0), &e.call) != DM_OK)
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "an event could not be recorded");
+}
+
 static void end(struct process *p, bool served)
 {
     struct gateway *g = gateway_of(p);
@@ -297,6 +332,7 @@ static const struct program program = {
     .inflight = inflight,
     .end = end,
     .take_over = take_over,
+    .record = record,
     .gauges = gauges,
 };
 

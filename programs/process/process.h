@@ -25,8 +25,8 @@ struct process {
     _Atomic uint64_t settings_number_; /* raised whenever `current` was swapped */
     struct reload *reload;
     struct pid_file pid_file;
-    int notify_fd;           /* a `start` waits at its other end; 0: nobody */
-    uint64_t signals_served; /* reloads asked for by SIGHUP; control thread */
+    int notify_fd;              /* a `start` waits at its other end; 0: nobody */
+    uint64_t signals_served;    /* reloads asked for by SIGHUP; control thread */
     struct dm_metrics *metrics; /* a shard per worker, and one for everybody else */
     struct dm_ops ops;
     size_t max_connections; /* as many as the descriptor limit allows */

@@ -29,6 +29,9 @@ struct program {
     size_t (*inflight)(const struct process *p);
     void (*end)(struct process *p, bool served);
     void (*dump)(struct process *p); /* SIGUSR1; NULL: nothing to dump */
+    /* An entry for whoever watches the deployment (JSON); may wait. Not a loop's thread; NULL:
+     * nowhere to tell it. */
+    void (*record)(struct process *p, dm_view entry);
     /* Hands settings and keys that are in force from now on to its parts. Control thread. */
     void (*take_over)(struct process *p, struct dm_settings *s, struct dm_keyset *keys);
     void (*gauges)(struct process *p); /* before a scrape, on the scraping loop; NULL: no more */

@@ -2,25 +2,33 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "crypto/random.h"
 #include "io/file_watch.h"
 #include "io/offload.h"
 #include "programs/process/control.h"
 #include "programs/process/process.h"
 #include "programs/process/program.h"
 #include "programs/process/reload_report.h"
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 256 }; /* configuration, certificates, and keys in files of their own */
+#define EVENT "config.reload"
+
+enum {
+    FILES_MAX = 256, /* configuration, certificates, and keys in files of their own */
+    ENTRY_CAP = 64 * 1024
+};
 
 struct reload {
     struct process *p;
     char *config_file; /* of the first load; a file that is missing later is a fault then */
     pthread_mutex_t lock;
     pthread_cond_t ended;
+    char announcement[sizeof EVENT + 1 + DM_UUID_LEN];
     /* under lock */
     unsigned pending;     /* enum reload_source: who asked and is not served yet */
     uint64_t asked, done; /* tickets: up to which one was asked for, up to which one was served */
@@ -63,6 +71,20 @@ void reload_ask(struct reload *r, enum reload_source source)
     ask(r, source);
 }
 
+dm_view reload_announcement(const struct reload *r)
+{
+    return dm_view_of(r->announcement);
+}
+
+void reload_hear(struct reload *r, dm_view event)
+{
+    dm_view rest = event, word = DM_VIEW_NONE;
+
+    (void)dm_view_split(&rest, ' ', &word);
+    if (dm_view_eq(word, DM_LIT(EVENT)) && !dm_view_eq(event, reload_announcement(r)))
+        ask(r, RELOAD_EVENT);
+}
+
 struct dm_json *reload_and_wait(struct reload *r, enum reload_source source)
 {
     const uint64_t ticket = ask(r, source);
@@ -87,9 +109,43 @@ struct dm_json *reload_report(struct reload *r)
 
 /* --- a run --- */
 
+/* Faults in full only as far as an entry has room; the log has them all. */
+static void record_failure(struct reload *r)
+{
+    struct dm_json *o = dm_json_new_object();
+    char time[DM_ISO_LEN + 1], host[HOST_NAME_MAX + 1] = "";
+    struct dm_buf text;
+
+    (void)gethostname(host, sizeof host - 1);
+    dm_time_iso(dm_clock_wall(&dm_clock_system), time);
+    dm_json_set_str(o, DM_LIT("type"), DM_LIT(EVENT));
+    dm_json_set_str(o, DM_LIT("status"), DM_LIT("failure"));
+    dm_json_set_str(o, DM_LIT("time"), dm_view_make(time, DM_ISO_LEN));
+    dm_json_set_str(o, DM_LIT("process"), dm_view_of(r->p->program->name));
+    dm_json_set_str(o, DM_LIT("pod"), dm_view_of(host));
+    dm_json_set_str(o, DM_LIT("source"), dm_view_of(reload_source_name(r->run.sources)));
+    dm_json_set_i64(o, DM_LIT("generation"), (int64_t)r->generation);
+    dm_json_set(o, DM_LIT("errors"), dm_json_clone(r->run.errors));
+    dm_buf_init(&text, ENTRY_CAP);
+    dm_json_write(o, &text);
+    if (!dm_buf_ok(&text)) {
+        dm_json_remove(o, DM_LIT("errors"));
+        dm_buf_clear(&text);
+        dm_json_write(o, &text);
+    }
+    r->p->program->record(r->p, dm_buf_view(&text));
+    dm_buf_done(&text);
+    dm_json_free(o);
+}
+
+/* On the thread of the job; the generation changes only after it. */
 static void work(struct dm_job *j)
 {
-    reload_run(&DM_CONTAINER_OF(j, struct reload, job)->run);
+    struct reload *r = DM_CONTAINER_OF(j, struct reload, job);
+
+    reload_run(&r->run);
+    if (r->run.outcome == RELOAD_FAILED && r->p->program->record != NULL)
+        record_failure(r);
 }
 
 /* One at a time; whoever asked until now is served by this one. */
@@ -306,6 +362,9 @@ struct reload *reload_new(struct process *p, const char *config_file, dm_view wa
     if (config_file != NULL || dm_settings_file(s).len > 0)
         r->config_file =
             dm_mem_text(config_file != NULL ? dm_view_of(config_file) : dm_settings_file(s));
+    char instance[DM_UUID_LEN + 1];
+    dm_random_uuid(instance);
+    (void)snprintf(r->announcement, sizeof r->announcement, EVENT " %s", instance);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->ended, NULL);
     r->generation = 1;

@@ -28,6 +28,10 @@ void reload_free(struct reload *r);
 
 /* --- any thread --- */
 void reload_ask(struct reload *r, enum reload_source source);
+/* Between the processes of a deployment: what one announces after it reloaded by order, and what
+ * the others do when they hear it. Its own announcement is nothing to the one who made it. */
+dm_view reload_announcement(const struct reload *r);
+void reload_hear(struct reload *r, dm_view event);
 /* Asks, and waits for the end of a run that began after this call: its report, owned by the caller.
  * NULL: the program ends. Never from a loop. */
 struct dm_json *reload_and_wait(struct reload *r, enum reload_source source);

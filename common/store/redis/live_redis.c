@@ -120,6 +120,7 @@ static void handle_free(struct dm_live *l)
     live_credits_free(h->credits);
     live_bandwidth_free(h->bandwidth);
     live_admissions_free(h->admissions);
+    live_ear_free(h->ear);
     live_watch_free(h->watch);
     live_breaker_done(&h->breaker);
     if (h->owner)
@@ -202,6 +203,8 @@ struct dm_live *dm_live_redis_handle(struct dm_live_redis *hub, struct dm_loop *
     live_breaker_init(&h->breaker, h);
     if (h->owner)
         h->watch = live_watch_new(h);
+    if (h->owner)
+        h->ear = live_ear_new(h->redis, &hub->config);
     h->admissions = live_admissions_new(h);
     h->bandwidth = live_bandwidth_new(h);
     h->credits = live_credits_new(h);

@@ -17,6 +17,10 @@ struct dm_live_redis_config { /* borrowed, outlives what is made of it */
     dm_time policy_poll;        /* how often `current` is looked at unasked; 0: 5 s */
     size_t policy_batch; /* objects on demand of one generation when all are published; 0: 16,384 */
     struct dm_metrics *metrics;
+    /* What any process of the deployment said by dm_live_redis_announce, also this one. On the
+     * owner's loop, or the admin's: must not wait. NULL: nobody listens. */
+    void (*on_event)(void *ctx, dm_view event);
+    void *event_ctx;
 };
 
 struct dm_live_redis;
@@ -31,6 +35,17 @@ bool dm_live_redis_connected(const struct dm_live_redis *h);
 unsigned dm_live_redis_deciding_alone(const struct dm_live_redis *h);
 void dm_live_redis_free(struct dm_live_redis *h); /* handles are freed, loops not yet */
 
+/* One entry of the stream doorman:events, JSON: what an operator should hear of. Loop thread; lost
+ * while Redis is away. */
+void dm_live_redis_record(struct dm_live *l, dm_view entry);
+
 /* timeout: of one call (REDIS_SOCKET_TIMEOUT). */
 enum dm_code dm_live_redis_admin(const struct dm_live_redis_config *c, dm_time timeout,
                                  struct dm_live_admin **ret, struct dm_error *err) DM_MUST_USE;
+/* To whoever listens on the channel doorman:events: on_event. Blocking, as the admin's other calls.
+ */
+enum dm_code dm_live_redis_announce(struct dm_live_admin *a, dm_view event,
+                                    struct dm_error *err) DM_MUST_USE;
+/* dm_live_redis_record of the admin. */
+enum dm_code dm_live_redis_admin_record(struct dm_live_admin *a, dm_view entry,
+                                        struct dm_error *err) DM_MUST_USE;

@@ -112,6 +112,7 @@ static void dismantle(struct live_redis_admin *a)
 {
     live_publisher_free(a->publisher);
     dm_mailbox_free(a->box);
+    live_ear_free(a->ear);
     dm_redis_free(a->redis);
     dm_resolver_free(a->resolver);
     dm_loop_free(a->loop);
@@ -136,6 +137,8 @@ static enum dm_code assemble(struct live_redis_admin *a, struct dm_error *err)
         rc = dm_redis_new(a->loop, a->resolver, &a->config.redis, &a->redis, err);
     if (rc == DM_OK)
         rc = live_publisher_new(a, &a->publisher, err);
+    if (rc == DM_OK)
+        a->ear = live_ear_new(a->redis, &a->config);
     return rc;
 }
 

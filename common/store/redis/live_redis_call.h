@@ -11,6 +11,12 @@
 struct dm_resolver;
 struct live_publisher; /* live_redis_publish.c */
 
+/* live_redis_events.c: the listening half of the channel doorman:events. Loop thread. */
+struct live_ear;
+struct live_ear *live_ear_new(struct dm_redis *r,
+                              const struct dm_live_redis_config *c); /* NULL: nobody listens */
+void live_ear_free(struct live_ear *e);
+
 struct live_redis_scripts { /* of the admin's calls */
     struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get, take, done;
 };
@@ -25,6 +31,7 @@ struct live_redis_admin {
     struct dm_resolver *resolver;
     struct dm_redis *redis;
     struct live_publisher *publisher;
+    struct live_ear *ear; /* NULL: nobody listens */
     struct live_redis_scripts scripts;
     struct dm_metric *odd_replies;
     dm_time told_odd; /* monotonic, loop's thread: when one was last logged */

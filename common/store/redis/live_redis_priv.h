@@ -93,6 +93,7 @@ struct live_redis_handle {
     struct live_credits *credits;
     struct live_streams *streams;
     struct live_policy_side *policy;
+    struct live_ear *ear; /* the owner's; NULL: nobody listens */
     /* Cluster only: the wall clock of the node that answered last, less this loop's monotonic one.
      * A guess (0: none yet): the scripts hold it against the time of the node they run on. */
     dm_time skew;
