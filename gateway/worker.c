@@ -8,6 +8,9 @@
 #include <time.h>
 
 enum {
+    /* What CACHE_MAX_SIZE allows of memory for each entry. A user of a dozen subscriptions is larger
+     * than that, and some have hundreds: then fewer are kept. */
+    USER_BYTES = 600,
     TOKEN_CACHE = 4096,          /* verified asymmetric tokens: 1 MB at most, 11 us saved per hit */
     ANSWER_HEAD_MAX = 32 * 1024, /* of an upstream; as much as a client may send by default */
     SCRATCH_MAX =
@@ -24,6 +27,16 @@ static size_t share(int64_t of_process, size_t n_workers)
     return all == 0 ? 0 : (all + n_workers - 1) / n_workers;
 }
 
+/* CACHE_MAX_SIZE is the process's. */
+static void limit_principals(struct gw_worker *w)
+{
+    const struct dm_settings *s = w->settings;
+
+    gw_principals_limit(w->principals, share(s->cache_max_size, w->n_workers),
+                        s->cache_ttl * DM_SEC);
+    gw_principals_limit_bytes(w->principals, share(s->cache_max_size * USER_BYTES, w->n_workers));
+}
+
 static void notice_settings(struct gw_worker *w)
 {
     struct dm_settings *s = gw_snapshot_world(w->reader)->settings;
@@ -34,7 +47,7 @@ static void notice_settings(struct gw_worker *w)
     w->settings = dm_settings_ref(s);
     dm_http_client_limit(w->client, share(s->http_max_connections, w->n_workers),
                          share(s->http_max_keepalive, w->n_workers), s->http_keepalive_expiry);
-    gw_principals_limit(w->principals, (size_t)s->cache_max_size, s->cache_ttl * DM_SEC);
+    limit_principals(w);
 }
 
 /* --- the door --- */
@@ -127,6 +140,11 @@ enum dm_code gw_worker_new(const struct gw_worker_config *c, struct gw_worker **
     w->reader = gw_snapshot_reader_new(c->cell);
     w->principals =
         gw_principals_new(c->loop, c->live, (size_t)s->cache_max_size, s->cache_ttl * DM_SEC);
+    gw_principals_gauge(w->principals,
+                        dm_metric_get(c->metrics, DM_GAUGE, "doorman_users_cached", "",
+                                      "Users kept with their subscriptions, of all workers.", NULL,
+                                      0),
+                        c->shard);
     w->tokens = dm_jwt_cache_new(TOKEN_CACHE);
     w->sealing = dm_sealing_new(&s->token_encryption_key);
     w->watch = dm_watch_new();

@@ -4,8 +4,8 @@
 
 enum {
     PROJECTION_CAP = 1024 * 1024, /* one larger than the largest body cannot come about */
-    GENERATIONS_MAX = 256 /* that publishing everything makes: one for each 16,384 objects on demand
-                             that differ, of 3,000,000 at most, and one for the rest */
+    GENERATIONS_MAX = 1000 /* that publishing everything makes: one for each 4,096 objects on demand
+                              that differ, of 3,000,000 at most, and one for the rest */
 };
 
 /* What is published, in the order in which a cold start needs it; users and subscriptions are read

@@ -165,6 +165,8 @@ enum dm_code dm_policy_user_build(const struct dm_json *user, const struct dm_js
                                   struct dm_error *err) DM_MUST_USE;
 /* The user's own key for the group, as stored; ptr NULL: none. */
 dm_view dm_policy_user_key(const struct dm_policy_user *u, dm_view group);
+/* Bytes it keeps, about: for caches that are bounded by them. */
+size_t dm_policy_user_size(const struct dm_policy_user *u);
 struct dm_policy_user *dm_policy_user_ref(struct dm_policy_user *u);
 void dm_policy_user_unref(struct dm_policy_user *u);
 

@@ -136,6 +136,25 @@ enum dm_code dm_policy_user_build(const struct dm_json *user, const struct dm_js
     return DM_OK;
 }
 
+static size_t strs_size(const struct dm_strs *s)
+{
+    size_t size = s->count * sizeof(*s->items);
+
+    for (size_t i = 0; i < s->count; i++)
+        size += s->items[i].len;
+    return size;
+}
+
+size_t dm_policy_user_size(const struct dm_policy_user *u)
+{
+    size_t size = sizeof(struct dm_policy_storage) + sizeof(*u) + u->username.len + u->role.len +
+                  strs_size(&u->groups) + strs_size(&u->apis) + u->n_keys * sizeof(*u->keys);
+
+    for (size_t i = 0; i < u->n_keys; i++)
+        size += u->keys[i].group.len + u->keys[i].key.len;
+    return size;
+}
+
 struct dm_policy_user *dm_policy_user_ref(struct dm_policy_user *u)
 {
     atomic_fetch_add_explicit(&u->refs_, 1, memory_order_relaxed);

@@ -137,7 +137,7 @@ struct dm_live_published {
 };
 void dm_live_published(struct dm_live_admin *a, struct dm_live_published *ret);
 /* Everything, under the lock: begin, put any number of times, end. Then what is published is what
- * was put, as one generation (one more for each 16,384 objects on demand that differ): only what
+ * was put, as one generation (one more for each 4,096 objects on demand that differ): only what
  * differs is written where the store has the rest, what was not put is deleted. floor: where the
  * store knows nothing, the generation is above it. forget: what was read on demand is dropped
  * everywhere. A failure ends it. The memory backend publishes in pieces and deletes nothing. */

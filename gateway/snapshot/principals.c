@@ -9,7 +9,8 @@ enum {
     OBJECTS = 3, /* user, subscription, user_credits: of one name, fetched together */
     /* Changes that may overtake one fetch; each needs a write on the platform, and the asker's own
      * deadline ends it anyway. */
-    REFETCH_MAX = 64
+    REFETCH_MAX = 64,
+    OVERHEAD = 256 /* of an entry besides its user: list, table, name, the heap's own */
 };
 /* The store is away: an entry past its time goes on deciding (R4), and is asked for again after
  * this. */
@@ -17,8 +18,10 @@ static const dm_time STALE_FOR = DM_SEC;
 
 struct entry {
     struct dm_link lru; /* most recently used first */
+    struct gw_principals *owner;
     struct dm_policy_user *user;
     dm_time fetched;
+    size_t bytes;
 };
 
 struct fetch { /* one name on its way, and all who wait for it */
@@ -41,14 +44,24 @@ struct gw_principals {
     struct dm_link fetches;
     struct dm_map *fetch_of; /* by name */
     dm_time stale_logged;    /* monotonic; 0: never */
-    size_t max_entries;
+    size_t max_entries, max_bytes, bytes;
     dm_time ttl;
+    struct dm_metric *gauge; /* NULL: nobody asks */
+    size_t shard;
 };
+
+static void count(struct gw_principals *p, int by)
+{
+    if (p->gauge != NULL)
+        dm_metric_add(p->gauge, p->shard, by);
+}
 
 static void entry_free(void *value)
 {
     struct entry *e = value;
 
+    e->owner->bytes -= e->bytes;
+    count(e->owner, -1);
     dm_list_remove(&e->lru);
     dm_policy_user_unref(e->user);
     dm_mem_free(e);
@@ -63,12 +76,17 @@ static void keep(struct gw_principals *p, struct dm_policy_user *user)
 {
     struct entry *e = DM_NEW(struct entry);
 
+    e->owner = p;
     e->user = user;
     e->fetched = dm_loop_now(p->loop);
+    e->bytes = OVERHEAD + user->username.len + dm_policy_user_size(user);
     dm_list_init(&e->lru);
     dm_map_put(p->entries, user->username, e);
+    p->bytes += e->bytes;
+    count(p, 1);
     dm_list_add_head(&p->lru, &e->lru);
-    while (dm_map_count(p->entries) > p->max_entries && p->lru.prev != &e->lru)
+    while ((dm_map_count(p->entries) > p->max_entries || p->bytes > p->max_bytes) &&
+           p->lru.prev != &e->lru)
         drop(p, DM_CONTAINER_OF(p->lru.prev, struct entry, lru));
 }
 
@@ -280,6 +298,7 @@ struct gw_principals *gw_principals_new(struct dm_loop *loop, struct dm_live *li
     p->entries = dm_map_new(entry_free);
     p->fetch_of = dm_map_new(NULL);
     p->max_entries = max_entries;
+    p->max_bytes = SIZE_MAX;
     p->ttl = ttl;
     dm_list_init(&p->lru);
     dm_list_init(&p->fetches);
@@ -315,6 +334,23 @@ void gw_principals_limit(struct gw_principals *p, size_t max_entries, dm_time tt
 {
     p->max_entries = max_entries;
     p->ttl = ttl;
+}
+
+void gw_principals_limit_bytes(struct gw_principals *p, size_t max_bytes)
+{
+    p->max_bytes = max_bytes;
+}
+
+void gw_principals_gauge(struct gw_principals *p, struct dm_metric *entries, size_t shard)
+{
+    p->gauge = entries;
+    p->shard = shard;
+    count(p, (int)gw_principals_count(p));
+}
+
+size_t gw_principals_bytes(const struct gw_principals *p)
+{
+    return p->bytes;
 }
 
 size_t gw_principals_count(const struct gw_principals *p)

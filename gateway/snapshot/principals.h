@@ -3,6 +3,7 @@
  * Loop thread only. */
 #pragma once
 
+#include "base/metrics.h"
 #include "io/loop.h"
 #include "model/policy.h"
 #include "store/live.h"
@@ -32,4 +33,10 @@ void gw_principals_cancel(struct gw_principals *p,
 void gw_principals_clear(struct gw_principals *p);
 /* Settings are hot: new bounds from now on. */
 void gw_principals_limit(struct gw_principals *p, size_t max_entries, dm_time ttl);
+/* Also at most so many bytes, about; until then only entries are bounded. The one used last is
+ * kept whatever its size. */
+void gw_principals_limit_bytes(struct gw_principals *p, size_t max_bytes);
 size_t gw_principals_count(const struct gw_principals *p);
+size_t gw_principals_bytes(const struct gw_principals *p);
+/* A gauge that follows the count. */
+void gw_principals_gauge(struct gw_principals *p, struct dm_metric *entries, size_t shard);

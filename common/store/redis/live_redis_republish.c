@@ -14,9 +14,9 @@ enum {
     SCAN_ROUNDS = 256, /* then the lease is renewed */
     KEYS_CAP = 512 * 1024 * 1024,
     /* Objects on demand that differ wait here until their names are announced, and sidecars hold
-     * those names while they read them. As many make a generation of their own: each object stands
-     * for itself, so that nothing is half in force. */
-    ON_DEMAND_MAX = 16 * 1024,
+     * those names while they read them (some 300 bytes each). As many make a generation of their
+     * own: each object stands for itself, so that nothing is half in force. */
+    ON_DEMAND_MAX = 4 * 1024,
     ON_DEMAND_BYTES = 16 * 1024 * 1024
 };
 
@@ -180,7 +180,8 @@ static enum dm_code make_room(struct live_publisher *p, struct dm_error *err)
     if (s->anew || (s->n_on_demand < most && s->bytes_on_demand < ON_DEMAND_BYTES))
         return DM_OK;
     size_t from = part_kept(s);
-    struct live_generation g = {.number = s->target, .names = &s->names};
+    /* with a manifest: whoever starts later need not read the list of these names */
+    struct live_generation g = {.number = s->target, .names = &s->names, .manifest = true};
     name_kept(s, from);
     enum dm_code rc = live_generation_announce(p, &g, err);
     if (rc == DM_OK)

@@ -384,13 +384,14 @@ static void very_many_users_are_published_in_several_generations(void **state)
     }
     pr_until_generation(r, 4);
     assert_string_equal(r->a, "\"2\"");
-    assert_int_equal(r->named_ann, 1); /* so a data plane that holds her reads her anew */
-    assert_int_equal(r->forgot, 0);
+    /* A data plane that holds her reads her anew: it heard her name, or came too late for it. */
+    assert_true(r->named_ann == 1 || r->forgot == 1);
     assert_int_equal(pr_ask_ann(r, text), DM_OK);
     assert_string_equal(text, "\"u\"");
+    r->named_ann = r->forgot = 0;
     assert_int_equal(pr_republish(admin, 0, all, 1), 7); /* all users gone, in three */
     pr_until_generation(r, 7);
-    assert_int_equal(r->named_ann, 2);
+    assert_true(r->named_ann == 1 || r->forgot == 1);
     assert_int_equal(pr_ask_ann(r, NULL), DM_NOT_FOUND);
     dm_live_admin_free(admin);
     dm_mem_free(all);

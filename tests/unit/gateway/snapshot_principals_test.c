@@ -228,6 +228,42 @@ static void asks_for_one_name_share_one_fetch(void **state)
         assert_int_equal(all[i].times, i == 2 ? 0 : 1);
 }
 
+static void users_are_bounded_by_their_bytes_too(void **state)
+{
+    struct fixture *f = *state;
+    struct dm_metrics *metrics = dm_metrics_new(1);
+    struct dm_metric *gauge = dm_metric_get(metrics, DM_GAUGE, "users", "", "", NULL, 0);
+    gw_principals_limit(f->principals, 100, TTL_SECONDS * DM_SEC);
+    gw_principals_gauge(f->principals, gauge, 0);
+    for (int i = 0; i < 20; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof name, "u%d", i);
+        publish_user(f, name, "r");
+        assert_int_equal(ask(f, name), DM_OK);
+    }
+    assert_int_equal(gw_principals_count(f->principals), 20);
+    assert_int_equal(dm_metric_value(gauge), 20);
+    size_t each = gw_principals_bytes(f->principals) / 20;
+    gw_principals_limit_bytes(f->principals, 5 * each);
+    publish_user(f, "last", "r");
+    assert_int_equal(ask(f, "last"), DM_OK);
+    assert_in_range(gw_principals_count(f->principals), 4, 5);
+    assert_int_equal(dm_metric_value(gauge), gw_principals_count(f->principals));
+    assert_true(gw_principals_bytes(f->principals) <= 5 * each);
+    assert_non_null(get(f, "last"));
+    gw_principals_limit_bytes(f->principals, 1); /* larger than all there is: still of use */
+    publish_user(f, "large", "r");
+    assert_int_equal(ask(f, "large"), DM_OK);
+    assert_int_equal(gw_principals_count(f->principals), 1);
+    assert_non_null(get(f, "large"));
+    publish(f, "user", "large", "{\"username\":\"large\",\"role\":\"new\"}");
+    assert_int_equal(gw_principals_bytes(f->principals), 0); /* a change drops it */
+    assert_int_equal(dm_metric_value(gauge), 0);
+    gw_principals_clear(f->principals);
+    gw_principals_gauge(f->principals, NULL, 0);
+    dm_metrics_free(metrics);
+}
+
 static void least_recently_used_goes_first(void **state)
 {
     struct fixture *f = *state;
@@ -353,6 +389,7 @@ int main(void)
         TEST(change_during_a_fetch_fetches_again),
         TEST(asks_for_one_name_share_one_fetch),
         TEST(least_recently_used_goes_first),
+        TEST(users_are_bounded_by_their_bytes_too),
         TEST(entry_past_its_time_is_fetched_again),
         TEST(broken_record_is_no_verdict),
         TEST(held_user_outlives_its_entry),
