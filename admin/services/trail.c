@@ -99,7 +99,7 @@ static enum dm_code learn(struct adm_app *app, struct adm_trail *t, struct dm_er
         return rc;
     t->seq = 0;
     snprintf(t->hash, sizeof t->hash, "%s", GENESIS);
-    if (last != NULL)
+    if (last != NULL && seq_of(last) > 0) /* what others keep there has no place, and comes first */
         note(t, last);
     t->known = true;
     return DM_OK;
@@ -202,32 +202,38 @@ enum dm_code adm_trail_append(struct adm_app *app, const struct dm_json *record,
 
 /* --- verification --- */
 
+/* Memory mode: the oldest there is vouches for those that went. Else the chain begins with 1. */
+static enum dm_code find_first(struct adm_app *app, struct adm_trail_walk *w, struct dm_error *err)
+{
+    DM_DEFER(dm_json_freep) struct dm_json *first = NULL;
+    enum dm_code rc = DM_OK;
+
+    w->next = 1;
+    snprintf(w->hash, sizeof w->hash, "%s", GENESIS);
+    if (!adm_config(app)->memory_mode)
+        return DM_OK;
+    rc = nth(app, 0, &first, err);
+    if (rc != DM_OK || first == NULL)
+        return rc;
+    w->next = seq_of(first);
+    snprintf(w->hash, sizeof w->hash, "%.*s",
+             DM_FMT(dm_json_str(dm_json_get(first, DM_LIT("prev_hash")))));
+    return DM_OK;
+}
+
 static enum dm_code begin(struct adm_app *app, struct adm_trail_walk *w, struct dm_error *err)
 {
-    DM_DEFER(dm_json_freep) struct dm_json *first = NULL, *last = NULL;
+    DM_DEFER(dm_json_freep) struct dm_json *last = NULL;
     uint64_t n = 0;
     enum dm_code rc = dm_documents_count(adm_documents(app), AUDIT_LOG, NULL, 0, &n, err);
 
     if (rc == DM_OK && n > 0)
-        rc = nth(app, 0, &first, err);
-    if (rc == DM_OK && n > 0)
         rc = nth(app, n - 1, &last, err);
     if (rc != DM_OK)
         return rc;
-    *w = (struct adm_trail_walk){.begun = true, .ended = first == NULL || last == NULL};
-    if (w->ended)
-        return DM_OK;
-    w->next = seq_of(first);
-    w->end = seq_of(last);
-    snprintf(w->hash, sizeof w->hash, "%s", GENESIS);
-    if (adm_config(app)->memory_mode) { /* the oldest there is vouches for those that went */
-        const dm_view prev = dm_json_str(dm_json_get(first, DM_LIT("prev_hash")));
-        snprintf(w->hash, sizeof w->hash, "%.*s", DM_FMT(prev));
-    } else if (w->next != 1) { /* the chain begins with the first */
-        w->broken = w->ended = true;
-        w->broken_at = 1;
-    }
-    return DM_OK;
+    *w = (struct adm_trail_walk){.begun = true, .end = seq_of(last)};
+    w->ended = w->end <= 0;
+    return w->ended ? DM_OK : find_first(app, w, err);
 }
 
 static bool follows(const struct dm_json *record, const struct adm_trail_walk *w)
