@@ -180,35 +180,45 @@ class Run:
         self.haproxy_rs = proxies.Haproxy(self.machine, "haproxy_rs", 8213, "ha_rs.conf", rs)
         self.ours = self.ours_rs = None
 
-    def measure(self):
+    def start_all(self, running):
         private, jwt_keys = proxies.rsa_keys(self.machine)
         self.make_peers(private)
+
+        def start(proxy):
+            proxy.start()
+            running.callback(proxy.stop)
+            return proxy
+
+        for port in (proxies.UPSTREAM_PORT, 8201, 8212, 8213):
+            demand_free(port)
+        start(proxies.Upstream(self.machine))
+        for peer in (self.nginx, self.haproxy, self.haproxy_rs):
+            start(peer)
+        self.idle = {p.name: idle_resident(p) for p in (self.nginx, self.haproxy)}
+        if self.peers_only:
+            return
+        self.ours = start(proxies.Bench(self.machine, "doorman"))
+        self.idle["doorman"] = idle_resident(self.ours)
+        self.ours.publish()
+        self.ours_rs = start(proxies.Bench(self.machine, "doorman_rs", {
+            "JWT_SECRET_KEY": None, "JWT_KEYS": jwt_keys}))
+        self.ours_rs.publish()
+
+    def measure(self):
         with contextlib.ExitStack() as running:
-
-            def start(proxy):
-                proxy.start()
-                running.callback(proxy.stop)
-                return proxy
-
-            for port in (proxies.UPSTREAM_PORT, 8201, 8212, 8213):
-                demand_free(port)
-            start(proxies.Upstream(self.machine))
-            for peer in (self.nginx, self.haproxy, self.haproxy_rs):
-                start(peer)
-            self.idle = {p.name: idle_resident(p) for p in (self.nginx, self.haproxy)}
-            if not self.peers_only:
-                self.ours = start(proxies.Bench(self.machine, "doorman"))
-                self.idle["doorman"] = idle_resident(self.ours)
-                self.ours.publish()
-                self.ours_rs = start(proxies.Bench(self.machine, "doorman_rs", {
-                    "JWT_SECRET_KEY": None, "JWT_KEYS": jwt_keys}))
-                self.ours_rs.publish()
+            self.start_all(running)
             self.throughput()
             self.latency()
             self.connections()
             self.starts()
         if not self.peers_only:
             self.alone()
+
+    def measure_cpu(self):
+        """Only CPU per request, with its targets."""
+        with contextlib.ExitStack() as running:
+            self.start_all(running)
+            self.throughput()
 
     def with_ours(self, *runners):
         return [p for p in (*runners, self.ours) if p is not None]
@@ -288,14 +298,12 @@ class Run:
                 Target(f"{policy}after a restart from the dump", 20, "MB",
                        single(lambda: self.restarted.busy))]
 
-    def judge(self):
-        ours = not self.peers_only
-
+    def cpu_targets(self):
         def pair(comparison, mine, theirs):
-            return ratios(comparison.cpu[mine], comparison.cpu[theirs]) if ours else None
+            if self.peers_only:
+                return None
+            return ratios(comparison.cpu[mine], comparison.cpu[theirs])
 
-        p99 = {name: [r["p99"] for r in rounds] for name, rounds in self.late.items()}
-        single = (lambda value: spread([value])) if ours else (lambda value: None)
         return [
             Target("CPU/request, 64 connections, ÷ HAProxy with JWT", 0.85, "",
                    pair(self.busy, "doorman", "haproxy_hs")),
@@ -305,6 +313,14 @@ class Run:
                    pair(self.few, "doorman", "haproxy_hs")),
             Target("CPU/request, RS256 cached, ÷ HAProxy with RS256", 0.60, "",
                    pair(self.rsa, "doorman_rs", "haproxy_rs")),
+        ]
+
+    def judge(self):
+        ours = not self.peers_only
+        p99 = {name: [r["p99"] for r in rounds] for name, rounds in self.late.items()}
+        single = (lambda value: spread([value])) if ours else (lambda value: None)
+        return [
+            *self.cpu_targets(),
             Target("p99 at the fixed rate, ÷ HAProxy with JWT", 1.15, "",
                    ratios(p99["doorman"], p99["haproxy_hs"]) if ours and p99 else None),
             *self.memory_targets(),
@@ -316,36 +332,46 @@ class Run:
             Target("exec to first 200 on readiness", 50, "ms", self.started),
         ]
 
-    def compare(self):
+    def columns(self):
         names = {"doorman": "doorman", "haproxy_hs": "HAProxy, JWT", "nginx": "nginx, plain"}
         if self.peers_only:
             del names["doorman"]
+        return names
 
-        def row(what, values, digits):
-            shown = [values.get(name) for name in names]
-            return [what] + [value.show(digits) if value else "–" for value in shown]
+    def row(self, what, values, digits):
+        shown = [values.get(name) for name in self.columns()]
+        return [what] + [value.show(digits) if value else "–" for value in shown]
 
+    def rows_of_load(self):
         def spreads(samples):
             return {name: spread(values) for name, values in samples.items()}
 
+        rsa = {name.replace("_rs", "").replace("haproxy", "haproxy_hs"): value
+               for name, value in spreads(self.rsa.cpu).items()}
+        return [["", *self.columns().values()],
+                self.row("CPU per request, 64 connections, µs", spreads(self.busy.cpu), 1),
+                self.row("CPU per request, 8 connections, µs", spreads(self.few.cpu), 1),
+                self.row("CPU per request, 64 connections, RS256, µs", rsa, 1),
+                self.row("requests/s, 64 connections", spreads(self.busy.rate), 0),
+                self.row("requests/s, 8 connections", spreads(self.few.rate), 0)]
+
+    def compare(self):
         def ones(values):
             return {name: spread([value]) for name, value in values.items()}
 
-        rsa = {name.replace("_rs", "").replace("haproxy", "haproxy_hs"): value
-               for name, value in spreads(self.rsa.cpu).items()}
-        rows = [["", *names.values()],
-                row("CPU per request, 64 connections, µs", spreads(self.busy.cpu), 1),
-                row("CPU per request, 8 connections, µs", spreads(self.few.cpu), 1),
-                row("CPU per request, 64 connections, RS256, µs", rsa, 1),
-                row("requests/s, 64 connections", spreads(self.busy.rate), 0),
-                row("requests/s, 8 connections", spreads(self.few.rate), 0)]
+        rows = self.rows_of_load()
         for quantile in ("p50", "p99"):
-            rows.append(row(f"{quantile} at {self.fixed_rate:.0f} requests/s, µs", {
+            rows.append(self.row(f"{quantile} at {self.fixed_rate:.0f} requests/s, µs", {
                 name: spread(r[quantile] for r in rounds)
                 for name, rounds in self.late.items()}, 0))
-        rows += [row("resident, idle, MB", ones(self.idle), 1),
-                 row("bytes per idle connection", ones(self.idle_bytes), 0)]
+        rows += [self.row("resident, idle, MB", ones(self.idle), 1),
+                 self.row("bytes per idle connection", ones(self.idle_bytes), 0)]
         return table(rows)
+
+    def report_cpu(self):
+        rows = [target.row() for target in self.cpu_targets()]
+        return "\n".join([table(self.rows_of_load()), "",
+                          table([["figure", "promised", "measured", ""], *rows])]) + "\n"
 
     def report_memory(self):
         rows = [target.row() for target in self.memory_targets()]
@@ -375,7 +401,8 @@ def main():
                       help="doorman-gateway over Redis, beside HAProxy, nginx + Lua and Envoy")
     part.add_argument("--scale", action="store_true",
                       help="thousands of changes, users and APIs over Redis and MongoDB")
-    part.add_argument("--only", choices=["memory"], help="print one part; writes nothing")
+    part.add_argument("--only", choices=["memory", "cpu"],
+                      help="print one part; writes nothing")
     parser.add_argument("--rate", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # a run that is ended ends what it started
@@ -398,6 +425,10 @@ def main():
         if arguments.only == "memory":
             run.measure_memory()
             print(run.report_memory())
+            return
+        if arguments.only == "cpu":
+            run.measure_cpu()
+            print(run.report_cpu())
             return
         run.measure()
         text = run.report()

@@ -44,8 +44,16 @@ class Machine:
         os.chmod(self.folder, 0o755)
         os.sched_setaffinity(0, {self.other_core})
 
-    def pinned(self, core, command):
+    def pinned(self, core, command=()):
         return ["taskset", "-c", str(core), *map(str, command)]
+
+    def demand_place(self, pid, core):
+        """A figure of a process that shares its core with the load would be worth nothing."""
+        for task in os.listdir(f"/proc/{pid}/task"):
+            found = os.sched_getaffinity(int(task))
+            if found != {core}:
+                raise SystemExit(f"bench: process {pid} may run on cores {sorted(found)}, not on "
+                                 f"{core} alone")
 
     def config(self, name):
         text = (PEERS / name).read_text().replace("@ROOT@", str(self.folder))
@@ -101,13 +109,18 @@ class Proxy:
     def spawn(self):
         with open(self.machine.folder / "out" / f"{self.name}.log", "ab") as log:
             self.process = subprocess.Popen(
-                self.machine.pinned(self.machine.proxy_core, self.command()),
+                self.machine.pinned(self.core(), self.command()),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def start(self):
         self.spawn()
         wait_until(self.answers, 20, f"the first answer of {self.name}")
+        for pid in self.pids():
+            self.machine.demand_place(pid, self.core())
         return self
+
+    def core(self):
+        return self.machine.proxy_core
 
     def answers(self):
         """One GET of the readiness path; True on 200. Any other answer shows a wrong set-up."""
@@ -201,10 +214,8 @@ class Upstream(Nginx):
     def __init__(self, machine):
         super().__init__(machine, "up", UPSTREAM_PORT, "up.conf")
 
-    def spawn(self):
-        proxy_core, self.machine.proxy_core = self.machine.proxy_core, self.machine.other_core
-        super().spawn()
-        self.machine.proxy_core = proxy_core
+    def core(self):
+        return self.machine.other_core
 
 
 class Bench(Proxy):
@@ -221,12 +232,8 @@ class Bench(Proxy):
         super().__init__(machine, name, self.doorman.port)
 
     def spawn(self):
-        own = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {self.machine.proxy_core})
-        try:
-            self.process = self.doorman.spawn().process
-        finally:
-            os.sched_setaffinity(0, own)
+        self.doorman.prefix = self.machine.pinned(self.core())
+        self.process = self.doorman.spawn().process
 
     def answers(self):
         try:

@@ -7,7 +7,6 @@ the admin made), so that what is measured is the product and not 100,000 calls o
 
 import contextlib
 import itertools
-import os
 import pathlib
 import re
 import shutil
@@ -51,7 +50,7 @@ class Programs:
 
     def __init__(self, machine, mongo, name, gateway=None):
         self.folder = machine.folder / "out" / name
-        self.machine, self.mongo = machine, mongo
+        self.mongo = mongo
         self.database = f"scale{next(self._numbers)}"
         self.redis = RedisServer(self.folder / "redis")
         shared = {"ENV": None, "LOGS_DIR": None, "ACCESS_LOG": "off", "MEM_OR_EXTERNAL": "REDIS",
@@ -65,6 +64,7 @@ class Programs:
                                {**shared, "DOORMAN_ADMIN_PASSWORD": None,
                                 "ADMIN_UPSTREAM_URL": self.admin.url, **(gateway or {})},
                                name="doorman-gateway")
+        self.gateway.prefix = machine.pinned(machine.proxy_core)
 
     def start_admin(self):
         """Seconds from exec to readiness, however long it publishes."""
@@ -73,18 +73,10 @@ class Programs:
         wait_until(self.admin.is_ready, START_DEADLINE, "readiness of the admin")
         return time.monotonic() - began
 
-    def spawn_gateway(self):
-        own = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {self.machine.proxy_core})
-        try:
-            self.gateway.spawn()
-        finally:
-            os.sched_setaffinity(0, own)
-
     def start_gateway(self):
         """Milliseconds from exec to the first 200 on /readyz."""
         began = time.perf_counter()
-        self.spawn_gateway()
+        self.gateway.spawn()
         wait_until(self.gateway.is_ready, 30, "readiness of the sidecar")
         return 1000 * (time.perf_counter() - began)
 

@@ -146,6 +146,7 @@ class Doorman:
         }
         self.arguments = list(arguments)
         self.name = name
+        self.prefix = []  # a command that runs the program, such as taskset
         self.process = None
 
     def environment(self):
@@ -159,7 +160,7 @@ class Doorman:
         """Starts the program without waiting for anything."""
         with open(self.log_path, "ab") as log:
             self.process = launch(
-                [program(self.name), *self.arguments], cwd=self.folder,
+                [*self.prefix, program(self.name), *self.arguments], cwd=self.folder,
                 env=self.environment(), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT)
         return self
