@@ -335,7 +335,8 @@ def test_an_emptied_redis_is_no_end(stand):
     s.call(4)
     s.counted()
     s.split.redis.command("FLUSHALL")
-    s.split.settle()
+    report = s.split.admin_program.url + "/platform/monitor/metrics"
+    wait_until(lambda: s.admin.get(report).status_code == 200, DEADLINE, "everything restored")
     before = s.total()
     wait_until(lambda: s.user.get(s.split.gateways[0].url + s.path).status_code == 200, DEADLINE,
                "a call after Redis was emptied")
