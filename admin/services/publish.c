@@ -1,8 +1,10 @@
 #include "admin/services/publish.h"
 
 #include "admin/services/credits.h"
+#include "store/live_republish.h"
 
 enum {
+    PIECE = 256, /* of publishing everything: what one round of the live store takes */
     PROJECTION_CAP = 1024 * 1024, /* one larger than the largest body cannot come about */
     GENERATIONS_MAX = 1000 /* that publishing everything makes: one for each 4,096 objects on demand
                               that differ, of 3,000,000 at most, and one for the rest */
@@ -57,12 +59,12 @@ static void project(const struct adm_change *change, struct dm_buf *out)
     dm_json_write(projection, out);
 }
 
-/* Up to ADM_PUBLISH_MAX projections of changes, which need not outlive their documents; done with
+/* Up to PIECE projections of changes, which need not outlive their documents; done with
  * piece_done. */
 struct piece {
-    struct dm_live_change live[ADM_PUBLISH_MAX];
-    struct dm_buf texts[ADM_PUBLISH_MAX];
-    char *ids[ADM_PUBLISH_MAX];
+    struct dm_live_change live[PIECE];
+    struct dm_buf texts[PIECE];
+    char *ids[PIECE];
     size_t n;
 };
 
@@ -154,7 +156,7 @@ static enum dm_code put_doc(void *ctx, const struct dm_json *doc, struct dm_erro
     const struct adm_change change = {w->type, adm_publish_id(w->type, doc), doc};
 
     piece_add(&w->piece, &change);
-    return w->piece.n == ADM_PUBLISH_MAX ? put_piece(w, err) : DM_OK;
+    return w->piece.n == PIECE ? put_piece(w, err) : DM_OK;
 }
 
 static enum dm_code put_type(struct adm_app *app, const struct dm_record_type *type,

@@ -2,6 +2,7 @@
 #include "store/live_backend.h"
 #include "store/live_keys.h"
 #include "store/live_outage.h"
+#include "store/live_republish.h"
 
 #include "base/poison.h"
 

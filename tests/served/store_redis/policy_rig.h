@@ -4,6 +4,7 @@
 
 #include "live_served.h"
 #include "store/live.h"
+#include "store/live_republish.h"
 #include "store/policy_envelope.h"
 
 #define SEED "TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs="
