@@ -1,6 +1,7 @@
 #include "admin/services/trail.h"
 
 #include "base/log.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,8 +16,9 @@ enum {
 static const char GENESIS[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
 struct adm_trail {
-    pthread_mutex_t lock; /* one writer of this process at a time */
-    bool known;           /* what follows is the end of the chain, as far as we know */
+    _Atomic unsigned failures; /* times the store was away */
+    pthread_mutex_t lock;      /* one writer of this process at a time; guards what follows */
+    bool known;                /* what follows is the end of the chain, as far as we know */
     int64_t seq;
     char hash[ADM_TRAIL_HASH + 1];
 };
@@ -184,10 +186,18 @@ enum dm_code adm_trail_append_as(struct adm_app *app, struct adm_trail *t,
                                  struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *o = adm_trail_record(record, event_id);
+    const unsigned failures = atomic_load(&t->failures);
     enum dm_code rc;
 
     pthread_mutex_lock(&t->lock);
-    rc = append(app, t, o, event_id, err);
+    if (atomic_load(&t->failures) != failures) { /* else each who waits would wait for the store */
+        rc = DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_DOCUMENTS_AWAY,
+                     "could not append to the audit trail: the store is away");
+    } else {
+        rc = append(app, t, o, event_id, err);
+        if (rc == DM_UNAVAILABLE)
+            atomic_fetch_add(&t->failures, 1);
+    }
     if (rc == DM_OK && adm_config(app)->memory_mode)
         trim(app, t->seq);
     pthread_mutex_unlock(&t->lock);

@@ -2,9 +2,14 @@
  * change of it. */
 #include "kit.h"
 
-#include "admin/services/trail.h"
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
 
-enum { RECORDS = 7, ROUNDS = 100 };
+#include "admin/services/trail.h"
+#include "store/documents_backend.h"
+
+enum { RECORDS = 7, ROUNDS = 100, STILL = 200 /* looks at a thread that sleeps */ };
 
 static int setup(void **state)
 {
@@ -169,6 +174,98 @@ static void the_chain_goes_on_after_a_restart(void **state)
     assert_intact(k, RECORDS + 1);
 }
 
+/* --- a store that goes away --- */
+
+static const struct dm_documents_ops *real;
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool asked, open;
+    int n_asked;
+    pid_t waiting; /* 0: not there yet */
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* Stands still until the gate opens, then says that the store is away. */
+static enum dm_code stuck(struct dm_documents *d, const char *collection, const struct dm_json *doc,
+                          struct dm_error *err)
+{
+    (void)d;
+    (void)collection;
+    (void)doc;
+    pthread_mutex_lock(&gate.lock);
+    gate.asked = true;
+    gate.n_asked++;
+    pthread_cond_broadcast(&gate.changed);
+    while (!gate.open)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+    return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_DOCUMENTS_AWAY, "gone");
+}
+
+static void *append_first(void *k)
+{
+    return append(k, "first", "") ? k : NULL;
+}
+
+static void *append_behind(void *k)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.waiting = gettid();
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+    return append(k, "behind", "") ? k : NULL;
+}
+
+/* The thread sleeps: the trail's lock is the only thing it can wait for. */
+static bool sleeps(pid_t thread)
+{
+    char path[64], line[256] = "";
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof line, f));
+    fclose(f);
+    return strstr(line, ") S ") != NULL;
+}
+
+static void who_waits_behind_a_store_that_is_away_does_not_ask_it_again(void **state)
+{
+    struct kit_app *k = *state;
+    struct dm_documents_ops ops = *k->documents->ops;
+    pthread_t first, behind;
+    void *stored[2];
+
+    real = k->documents->ops;
+    ops.insert = stuck;
+    k->documents->ops = &ops;
+    assert_int_equal(pthread_create(&first, NULL, append_first, k), 0);
+    pthread_mutex_lock(&gate.lock);
+    while (!gate.asked)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+    assert_int_equal(pthread_create(&behind, NULL, append_behind, k), 0);
+    pthread_mutex_lock(&gate.lock);
+    while (gate.waiting == 0)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+    for (int seen = 0; seen < STILL; seen = sleeps(gate.waiting) ? seen + 1 : 0)
+        sched_yield();
+    pthread_mutex_lock(&gate.lock);
+    gate.open = true;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+    pthread_join(first, &stored[0]);
+    pthread_join(behind, &stored[1]);
+    k->documents->ops = real;
+    assert_null(stored[0]);
+    assert_null(stored[1]);
+    assert_int_equal(gate.n_asked, 1);
+    assert_true(append(k, "back", ""));
+    assert_intact(k, 1);
+}
+
 /* --- tampering --- */
 
 static enum dm_code forge(void *ctx, struct dm_json *doc, struct dm_error *err)
@@ -300,6 +397,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_event_that_comes_twice_is_there_once, setup, teardown),
         cmocka_unit_test_setup_teardown(two_admins_at_once_keep_one_chain, setup, teardown),
         cmocka_unit_test_setup_teardown(the_chain_goes_on_after_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_waits_behind_a_store_that_is_away_does_not_ask_it_again,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_changed_record_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_changed_record_with_a_hash_of_its_own_is_found, setup,
                                         teardown),
