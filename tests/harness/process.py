@@ -219,7 +219,8 @@ class Doorman:
         """kill -9: no dump, no drain, nothing checked."""
         if self.running():
             self.process.kill()
-        self.process.wait()
+        if self.process is not None:
+            self.process.wait()
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

@@ -187,6 +187,9 @@ class Sentinels:
         fields = dict(zip(known[::2], known[1::2]))
         return fields["num-other-sentinels"] == "2" and fields["num-slaves"] == "1"
 
+    def running(self):
+        return self.master.running()
+
     def stop(self):
         for server in [*self.sentinels, self.replica, self.master]:
             server.kill()
@@ -272,6 +275,9 @@ class Cluster:
     def end_migration(self, slot, target):
         for node in [target] + [n for n in self.nodes if n is not target]:
             node.command("CLUSTER", "SETSLOT", slot, "NODE", self.id(target))
+
+    def running(self):
+        return self.nodes[0].running()
 
     def stop(self):
         for node in self.nodes + self.extra:
