@@ -29,6 +29,11 @@ class Received:
         return json.loads(self.body)
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024  # a thousand clients at once are no fault of a test
+
+
 class Upstream:
     """answer(received) gives (status, fields, body), or None for the default: 200 and a small JSON.
 
@@ -40,8 +45,7 @@ class Upstream:
         self.answer = answer
         self.requests = []
         self._arrivals = queue.Queue()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), self._handler())
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,),

@@ -1,7 +1,7 @@
 """The programs themselves break, or their clocks do (docs/failure-matrix.md).
 
-An admin killed after any of its writes, two admins at once, a sidecar killed under load, clocks that
-leap.
+An admin killed after any of its writes, two admins at once, a sidecar killed under load, clocks
+that leap.
 """
 
 import concurrent.futures
@@ -83,7 +83,8 @@ LEASE = "{doorman:policy:current}:lease"
 def crash_after(split, admin, subject, n):
     """Where the admin ended: "start", "change", or "" (all was done before)."""
     program = split.admin_program
-    program.stop()
+    program.kill()
+    split.redis.command("DEL", LEASE)  # it would lapse after 5 s, which is tested elsewhere
     program.settings["DOORMAN_FAULT"] = f"store_write_exit:{n}"
     program.spawn()
     del program.settings["DOORMAN_FAULT"]
@@ -93,10 +94,11 @@ def crash_after(split, admin, subject, n):
         ended = "change"
         subject.change(admin)
         ended = ""
-        program.stop()
+        program.kill()
+        split.redis.command("DEL", LEASE)
     except (RuntimeError, requests.ConnectionError):
         assert program.wait() == 137
-        split.redis.command("DEL", LEASE)  # it would lapse after 5 s, which is tested elsewhere
+        split.redis.command("DEL", LEASE)
     program.start()
     return ended
 
