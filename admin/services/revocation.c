@@ -3,6 +3,7 @@
 #include "admin/services/publish.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "store/live_revocations.h"
 
 enum {
     ID_CAP = 1024,

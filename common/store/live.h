@@ -147,13 +147,6 @@ enum dm_code dm_live_unrevoke(struct dm_live_admin *a, dm_view subject,
                               struct dm_error *err) DM_MUST_USE;
 enum dm_code dm_live_is_revoked(struct dm_live_admin *a, dm_view subject, dm_view jti, bool *ret,
                                 struct dm_error *err) DM_MUST_USE;
-/* Every revocation that the store has, also one that another program put there. `fn` is called on a
- * thread of the backend's while the caller waits; not DM_OK ends it. ends_ms: how long it goes on;
- * 0: for ever. Texts are borrowed. A backend of one process has none but ours and calls nobody. */
-typedef enum dm_code (*dm_live_revoked_fn)(void *ctx, dm_view subject, dm_view jti,
-                                           int64_t ends_ms);
-enum dm_code dm_live_revocations(struct dm_live_admin *a, dm_live_revoked_fn fn, void *ctx,
-                                 struct dm_error *err) DM_MUST_USE;
 /* One unit of a sliding window (ip_rate_limit:<ip>:<n>, operations.md §8.19): DM_LIMIT when it
  * would be more than `limit` in `window_seconds`; a refused hit does not count. ret is filled on
  * DM_OK and DM_LIMIT. */
@@ -189,8 +182,7 @@ enum dm_code dm_live_ping(struct dm_live_admin *a, struct dm_error *err) DM_MUST
 void dm_live_free(struct dm_live *l);
 void dm_live_admin_free(struct dm_live_admin *a);
 
-/* Memory backend: the state lives on `owner`'s thread; other loops and the admin reach it by
- * mailbox. */
+/* Memory backend: the state lives on `owner`'s thread; all others reach it by mailbox. */
 struct dm_live_memory;
 struct dm_live_memory *dm_live_memory_new(struct dm_loop *owner);
 struct dm_live *dm_live_memory_handle(struct dm_live_memory *m, struct dm_loop *loop);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "store/live.h"
+#include "store/live_revocations.h"
 #include "store/live_stream.h"
 
 struct dm_live_ops {

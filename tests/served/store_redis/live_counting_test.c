@@ -4,6 +4,7 @@
 #include "base/metrics.h"
 #include "live_served.h"
 #include "store/live_keys.h"
+#include "store/live_revocations.h"
 
 /* What only a real server can show of counting: keys and their life, values that are none of ours,
  * scripts that vanish, bytes that wait. The servers' clock stands still, three years behind ours.
