@@ -17,12 +17,13 @@ import uuid
 
 import load
 import proxies
-from comparison import commit, demand_free, machine_line, say
+from comparison import commit, machine_line, say
 from figures import Target, spread, table
 from proxies import Machine, platform
 
-from harness.mongo import MongoServer  # noqa: E402 (path set by proxies)
-from harness.process import JWT_SECRET, Doorman, wait_until  # noqa: E402
+from harness.changes import Changes  # noqa: E402 (path set by proxies)
+from harness.mongo import MongoServer  # noqa: E402
+from harness.process import JWT_SECRET, Doorman, free_port, wait_until  # noqa: E402
 from harness.redis import RedisServer  # noqa: E402
 from harness.split import readyz  # noqa: E402
 
@@ -41,6 +42,20 @@ class Sizes:
         self.users = 2_000 if quick else 100_000
         self.apis, self.endpoints = (20, 10) if quick else (1_000, 10)
         self.starts = 3 if quick else 15
+
+
+class Upstream(proxies.Upstream):
+    """The one of the comparisons on any free port: nothing else names it here."""
+
+    def command(self):
+        command, fixed = super().command(), f":{self.port} "
+        self.port = free_port()
+        command[-1].write_text(command[-1].read_text().replace(fixed, f":{self.port} "))
+        return command
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
 
 
 class Programs:
@@ -99,10 +114,10 @@ class Programs:
                 program.stop()
         self.redis.stop()
 
-    def publish(self):
+    def publish(self, upstream):
         """An API with one endpoint and one user who may call it; gives admin, API, path, token."""
         admin = platform.login(self.admin.url)
-        api = platform.make_api(admin, proxies.UPSTREAM, name="bench")
+        api = platform.make_api(admin, upstream.url, name="bench")
         platform.make_endpoint(admin, api, "/data")
         user = platform.make_user(admin, "bench")
         platform.subscribe(admin, user, api)
@@ -128,87 +143,6 @@ def traffic(gateway, path, faults, *words):
                                   r"(?:connect|read|write|timeout) (\d+)")]
         faults["requests"] = int(re.search(r"(\d+) requests in", out).group(1))
         faults["failed"] = sum(counts)
-
-
-class Changes:
-    """One write on /platform after the other; twenty of them leave the policy as it was."""
-
-    def __init__(self, admin, api):
-        self.admin, self.api, self.done = admin, api, 0
-        self.steps = itertools.cycle([
-            self.update_api, self.create_api, self.create_endpoint, self.update_endpoint,
-            self.subscribe, self.update_user, self.create_role, self.update_api,
-            self.update_role, self.create_user, self.subscribe_other, self.update_api,
-            self.update_own_endpoint, self.unsubscribe_other, self.delete_user, self.delete_role,
-            self.unsubscribe, self.delete_endpoint, self.delete_api, self.update_user])
-
-    def one(self):
-        method, path, body = next(self.steps)()
-        self.done += 1
-        platform.expect(self.admin.request(method, path, json=body), 200, 201)
-
-    def update_api(self):
-        return "PUT", "/platform/api/bench/v1", {"api_description": f"change {self.done}"}
-
-    def create_api(self):
-        return "POST", "/platform/api", {
-            "api_name": "other", "api_version": "v1", "api_servers": [proxies.UPSTREAM],
-            "api_type": "REST", "api_allowed_groups": ["ALL"]}
-
-    def create_endpoint(self):
-        return "POST", "/platform/endpoint", {
-            "api_name": "other", "api_version": "v1", "endpoint_method": "GET",
-            "endpoint_uri": "/a/{b}", "endpoint_description": "x"}
-
-    def update_endpoint(self):
-        return "PUT", "/platform/endpoint/GET/other/v1/a/%7Bb%7D", {
-            "endpoint_description": f"change {self.done}"}
-
-    def update_own_endpoint(self):
-        return "PUT", "/platform/endpoint/GET/bench/v1/data", {
-            "endpoint_description": f"change {self.done}"}
-
-    def subscribe(self):
-        return "POST", "/platform/subscription/subscribe", {
-            "username": "bench", "api_name": "other", "api_version": "v1"}
-
-    def unsubscribe(self):
-        return "POST", "/platform/subscription/unsubscribe", {
-            "username": "bench", "api_name": "other", "api_version": "v1"}
-
-    def update_user(self):
-        return "PUT", "/platform/user/bench", {"bandwidth_limit_bytes": 1 << 50 | self.done}
-
-    def create_user(self):
-        return "POST", "/platform/user", {
-            "username": "guest", "email": "guest@example.com", "role": "user", "groups": ["ALL"],
-            "password": platform.USER_PASSWORD}
-
-    def subscribe_other(self):
-        return "POST", "/platform/subscription/subscribe", {
-            "username": "guest", "api_name": "other", "api_version": "v1"}
-
-    def unsubscribe_other(self):
-        return "POST", "/platform/subscription/unsubscribe", {
-            "username": "guest", "api_name": "other", "api_version": "v1"}
-
-    def delete_user(self):
-        return "DELETE", "/platform/user/guest", None
-
-    def create_role(self):
-        return "POST", "/platform/role", {"role_name": "passing", "role_description": "x"}
-
-    def update_role(self):
-        return "PUT", "/platform/role/passing", {"role_description": f"change {self.done}"}
-
-    def delete_role(self):
-        return "DELETE", "/platform/role/passing", None
-
-    def delete_endpoint(self):
-        return "DELETE", "/platform/endpoint/GET/other/v1/a/%7Bb%7D", None
-
-    def delete_api(self):
-        return "DELETE", "/platform/api/other/v1", None
 
 
 class Clones:
@@ -273,9 +207,9 @@ class ScaleRun:
         self.notes = []
 
     def measure(self):
-        demand_free(proxies.UPSTREAM_PORT)
         with contextlib.ExitStack() as running:
-            running.callback(proxies.Upstream(self.machine).start().stop)
+            self.upstream = Upstream(self.machine).start()
+            running.callback(self.upstream.stop)
             mongo = MongoServer(self.machine.folder / "out" / "mongo").start()
             running.callback(mongo.stop)
             self.store = "mongod" if mongo.mongod else "FerretDB 1.23 (SQLite)"
@@ -300,8 +234,8 @@ class ScaleRun:
     def changes(self, mongo):
         """policy changes under load"""
         with self.programs(mongo, "changes") as p:
-            admin, api, path, token = p.publish()
-            changes, counted = Changes(admin, api), {}
+            admin, api, path, token = p.publish(self.upstream)
+            changes, counted = Changes(admin, api, "bench", self.upstream.url), {}
             began = time.monotonic()
             with traffic(p.gateway, path, counted, "-H", f"Authorization: Bearer {token}"):
                 while changes.done < self.sizes.early:
@@ -317,7 +251,7 @@ class ScaleRun:
     def users(self, mongo):
         """users and subscriptions in the store"""
         with self.programs(mongo, "users") as p:
-            p.publish()
+            p.publish(self.upstream)
             p.gateway.stop()
             p.admin.stop()
             names = Clones(p).users(self.sizes.users)
@@ -354,7 +288,7 @@ class ScaleRun:
         copy = self.machine.folder / "out" / "starts" / "last-good"
         with self.programs(mongo, "starts", SNAPSHOT_FILE=str(copy),
                            REVOCATION_FAIL_MODE="open") as p:
-            p.publish()
+            p.publish(self.upstream)
             p.gateway.stop()
             p.admin.stop()
             Clones(p).apis(self.sizes.apis, self.sizes.endpoints)

@@ -10,7 +10,7 @@
 enum {
     /* What CACHE_MAX_SIZE allows of memory for each entry. A user of a dozen subscriptions is
      * larger than that, and some have hundreds: then fewer are kept. */
-    USER_BYTES = 600,
+    USER_BYTES = 800,
     TOKEN_CACHE = 4096,          /* verified asymmetric tokens: 1 MB at most, 11 us saved per hit */
     ANSWER_HEAD_MAX = 32 * 1024, /* of an upstream; as much as a client may send by default */
     SCRATCH_MAX =

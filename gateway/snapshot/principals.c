@@ -10,7 +10,7 @@ enum {
     /* Changes that may overtake one fetch; each needs a write on the platform, and the asker's own
      * deadline ends it anyway. */
     REFETCH_MAX = 64,
-    OVERHEAD = 256 /* of an entry besides its user: list, table, name, the heap's own */
+    OVERHEAD = 128 /* of an entry besides its user: list, table, name, the heap's own */
 };
 /* The store is away: an entry past its time goes on deciding (R4), and is asked for again after
  * this. */
