@@ -1,5 +1,5 @@
 /* Publishing everything, for the admin: at its start, after a failure, after the store lost what
- * was published. Blocking, from the admin's own threads, under dm_live_publish_lock (store/live.h). */
+ * was published. Blocking, from the admin's own threads, under dm_live_publish_lock. */
 #pragma once
 
 #include "store/live.h"

@@ -56,7 +56,8 @@ class Changes:
             "username": self.username, "api_name": "other", "api_version": "v1"}
 
     def update_user(self):
-        return "PUT", f"/platform/user/{self.username}", {"bandwidth_limit_bytes": 1 << 50 | self.done}
+        return "PUT", f"/platform/user/{self.username}", {
+            "bandwidth_limit_bytes": 1 << 50 | self.done}
 
     def create_user(self):
         return "POST", "/platform/user", {
