@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import yaml
-from harness.cluster import ORDERS, REGISTRY, ROOT, TAG, Release, Space, helm, test_values, \
+from harness.cluster import ORDERS, REGISTRY, ROOT, TAG, Release, Space, helm, values_for_tests, \
     wait_until
 
 ROLLOUT = 240
@@ -19,7 +19,7 @@ def orders(tmp_path_factory):
         shutil.copytree(ROOT / part, tree / part)
     chart = tree / "examples" / "orders" / "chart"
     helm("dependency", "build", chart)
-    product = test_values()
+    product = values_for_tests()
     product["admin"]["replicaCount"] = 1
     values = {"doorman": product,
               "image": {"repository": f"{REGISTRY}/doorman-example-orders", "tag": TAG}}

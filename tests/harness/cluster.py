@@ -55,7 +55,7 @@ def image(name):
     return {"repository": f"{REGISTRY}/{name}", "tag": TAG, "pullPolicy": "IfNotPresent"}
 
 
-def test_values():
+def values_for_tests():
     """Images and stores of the tests; both kinds of programs small."""
     return {
         "admin": {"image": image("doorman-admin")},
@@ -258,7 +258,7 @@ class Release:
 
     def __init__(self, space, name="d", values=None, chart=CHART):
         self.space, self.name, self.chart = space, name, chart
-        self.values = merged(test_values(), values or {})
+        self.values = merged(values_for_tests(), values or {})
         self.full = f"{name}-doorman"
         self.admin_url = f"http://{self.full}-admin:3001"
         self.gateway_url = f"http://{self.full}-gateway:5001"
