@@ -23,7 +23,7 @@ http {{
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Forwarded-Host $http_host;
-    location /gate/ {{ proxy_set_header X-Forwarded-Prefix /gate; proxy_pass {admin}/; }}
+    location /gate/ {{ proxy_pass {admin}/; }}
     location / {{ proxy_pass {admin}; }}
   }}
 }}
@@ -138,7 +138,8 @@ def test_the_clients_address_is_believed_of_the_front_only(browser, release):
             "logs", pod["metadata"]["name"], "--tail=200").splitlines() if mail in line]
         return lines[0]["effective_ip"] if lines else None
 
-    assert seen(browser) == front_pod and seen(direct) == client
+    wait_until(lambda: seen(browser) == front_pod, 20, "the front is not trusted", pause=1)
+    assert seen(direct) == client
     set_trust(True, [front_pod])
     try:
         wait_until(lambda: seen(browser) == client, 20, "the front is trusted", pause=1)
