@@ -9,6 +9,7 @@
 /* A request shows in the figures within 2 s: a second in the gateway, the rest here. */
 static const dm_time LOOK_EVERY = 250 * DM_MS, AGAIN = DM_SEC;
 static const dm_time ROLL_UP_EVERY = 60 * DM_SEC;
+static const dm_time TELL_EVERY = 60 * DM_SEC; /* of what is dropped; the metric counts it all */
 static const dm_time VERIFY_EVERY = 3600 * DM_SEC; /* and once at the start */
 enum {
     VERIFY_AT_ONCE = 200 /* records between two looks at the streams */
@@ -20,11 +21,13 @@ struct adm_collector {
     pthread_mutex_t lock; /* guards stopping */
     pthread_cond_t cond;
     bool stopping;
+    bool told;            /* the thread's own: that storing does not work */
     pthread_mutex_t work; /* held for a round; guards what follows */
     struct dm_metric *taken[DM_STREAMS], *dropped[DM_STREAMS], *intact;
-    dm_time rolled_up, verify_at; /* monotonic: when last, when next */
+    dm_time rolled_up, verify_at;     /* monotonic: when last, when next */
+    dm_time told_dropped[DM_STREAMS]; /* monotonic: when last; 0: never */
     struct adm_trail_walk walk;
-    bool walking, told;
+    bool walking;
 };
 
 static bool is_stopping(struct adm_collector *c)
@@ -75,9 +78,14 @@ static enum dm_code apply(struct adm_app *app, enum dm_stream s, const struct dm
 
 static void tell_dropped(struct adm_collector *c, enum dm_stream s, size_t n)
 {
+    const dm_time now = dm_clock_mono(&dm_clock_system);
+
     if (n == 0)
         return;
     dm_metric_add(c->dropped[s], 0, (int64_t)n);
+    if (c->told_dropped[s] != 0 && now - c->told_dropped[s] < TELL_EVERY)
+        return;
+    c->told_dropped[s] = now;
     DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "records of gateways dropped",
            DM_F("stream", dm_stream_name(s)), DM_FI("records", n));
 }
