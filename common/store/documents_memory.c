@@ -584,7 +584,7 @@ static bool export_one(void *ctx, dm_view name, void *value)
 
 struct dm_json *dm_documents_memory_export(struct dm_documents *d)
 {
-    DM_REQUIRE(d->ops == &memory_ops);
+    DM_REQUIRE(d->ops->free == memory_free);
     struct memory *m = memory_of(d);
     struct dm_json *data = dm_json_new_object();
     (void)pthread_mutex_lock(&m->lock); /* one moment of all collections, hence parsed inside */
@@ -613,7 +613,7 @@ static enum dm_code import_one(struct memory *m, dm_view collection, const struc
 enum dm_code dm_documents_memory_import(struct dm_documents *d, dm_documents_source_fn next,
                                         void *ctx, struct dm_error *err)
 {
-    DM_REQUIRE(d->ops == &memory_ops);
+    DM_REQUIRE(d->ops->free == memory_free);
     struct memory *m = memory_of(d);
     enum dm_code rc = DM_OK;
     dm_view collection;

@@ -3,6 +3,7 @@
 #include "kit.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 
 #include "admin/services/trail.h"
 #include "store/documents_backend.h"
@@ -17,11 +18,31 @@
     "\"target\":\"x\",\"status\":\"blocked\",\"client_ip\":\"c\",\"effective_ip\":\"e\","          \
     "\"details\":{\"reason\":\"ip\"}}"
 
+static const struct dm_documents_ops *real;
+static struct dm_documents_ops picky;
+static atomic_bool refusing;
+
+static enum dm_code insert(struct dm_documents *d, const char *collection,
+                           const struct dm_json *doc, struct dm_error *err)
+{
+    if (!refusing || strcmp(collection, "audit_log") != 0)
+        return real->insert(d, collection, doc, err);
+    return DM_FAIL(err, DM_LIMIT, ERR_NONE, "too large");
+}
+
+static void tap(struct kit_app *k)
+{
+    real = k->documents->ops;
+    picky = *real;
+    picky.insert = insert;
+    k->documents->ops = &picky;
+}
+
 static int setup(void **state)
 {
     struct kit_app *k = test_calloc(1, sizeof *k);
 
-    kit_app_init(k, NULL);
+    kit_app_init_tapped(k, NULL, tap);
     *state = k;
     return 0;
 }
@@ -108,29 +129,15 @@ static void what_cannot_be_used_is_counted_and_holds_nothing_up(void **state)
     assert_int_equal(metric(k, "doorman_stream_dropped_total", DM_STREAM_AUDIT), 1);
 }
 
-static const struct dm_documents_ops *real;
-static struct dm_documents_ops picky;
-
-static enum dm_code refuse(struct dm_documents *d, const char *collection,
-                           const struct dm_json *doc, struct dm_error *err)
-{
-    if (strcmp(collection, "audit_log") != 0)
-        return real->insert(d, collection, doc, err);
-    return DM_FAIL(err, DM_LIMIT, ERR_NONE, "too large");
-}
-
 static void an_event_that_the_store_never_takes_is_dropped(void **state)
 {
     struct kit_app *k = *state;
 
-    real = k->documents->ops;
-    picky = *real;
-    picky.insert = refuse;
-    k->documents->ops = &picky;
+    refusing = true;
     emit(k, DM_STREAM_AUDIT, "a-1", EVENT);
     while (metric(k, "doorman_stream_dropped_total", DM_STREAM_AUDIT) == 0) /* its thread looks */
         sched_yield();
-    k->documents->ops = real;
+    refusing = false;
     emit(k, DM_STREAM_AUDIT, "a-2", EVENT);
     flush(k);
     assert_int_equal(n_of(k, "audit_log"), 1);

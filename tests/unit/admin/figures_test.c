@@ -2,6 +2,8 @@
  * that grow coarser without losing a call, and the report over them. */
 #include "kit.h"
 
+#include <stdatomic.h>
+
 #include "admin/services/figures.h"
 #include "admin/services/figures_report.h"
 #include "store/documents_backend.h"
@@ -10,11 +12,44 @@ enum { MINUTE = 60, HOUR = 3600, DAY = 24 * HOUR, NOW = 1700000000 / DAY * DAY +
 #define LATENCY_NONE "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"
 #define LATENCY_FOUR "0,2,0,0,0,0,0,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,1" /* 2 <= 1 ms, 1 <= 30 ms */
 
+static const struct dm_documents_ops *real;
+static struct dm_documents_ops tapped;
+static atomic_int inserts_left = -1; /* then one fails; -1: none does */
+static atomic_bool removes_fail;
+
+static enum dm_code insert(struct dm_documents *d, const char *collection,
+                           const struct dm_json *doc, struct dm_error *err)
+{
+    if (inserts_left == 0)
+        return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_DOCUMENTS_AWAY, "gone");
+    if (inserts_left > 0)
+        inserts_left--;
+    return real->insert(d, collection, doc, err);
+}
+
+static enum dm_code remove_them(struct dm_documents *d, const char *collection,
+                                const struct dm_filter *filters, size_t n, uint64_t *ret,
+                                struct dm_error *err)
+{
+    if (removes_fail)
+        return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_DOCUMENTS_AWAY, "gone");
+    return real->remove(d, collection, filters, n, ret, err);
+}
+
+static void tap(struct kit_app *k)
+{
+    real = k->documents->ops;
+    tapped = *real;
+    tapped.insert = insert;
+    tapped.remove = remove_them;
+    k->documents->ops = &tapped;
+}
+
 static int setup(void **state)
 {
     struct kit_app *k = test_calloc(1, sizeof *k);
 
-    kit_app_init(k, NULL);
+    kit_app_init_tapped(k, NULL, tap);
     *state = k;
     return 0;
 }
@@ -151,21 +186,9 @@ static void numbers_may_come_in_any_order(void **state)
     assert_json(dm_json_get(dm_json_at(list, 0), DM_LIT("seen")), "a", "[1,10]");
 }
 
-static const struct dm_documents_ops *real;
-static int writes_left;
-
-static enum dm_code failing_insert(struct dm_documents *d, const char *collection,
-                                   const struct dm_json *doc, struct dm_error *err)
-{
-    if (writes_left-- == 0)
-        return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_DOCUMENTS_AWAY, "gone");
-    return real->insert(d, collection, doc, err);
-}
-
 static void a_batch_that_failed_half_way_is_counted_once_when_it_comes_again(void **state)
 {
     struct kit_app *k = *state;
-    struct dm_documents_ops ops = *k->documents->ops;
     struct dm_live_batch b = {0};
     struct record now, before;
     struct dm_error err;
@@ -173,12 +196,9 @@ static void a_batch_that_failed_half_way_is_counted_once_when_it_comes_again(voi
 
     put(&b, "a-1", record_of(NOW / MINUTE - 1, &before));
     put(&b, "a-2", record_of(NOW / MINUTE, &now));
-    real = k->documents->ops;
-    ops.insert = failing_insert;
-    k->documents->ops = &ops;
-    writes_left = 1;
+    inserts_left = 1;
     assert_int_equal(adm_figures_apply(k->app, &b, NOW, &dropped, &err), DM_UNAVAILABLE);
-    k->documents->ops = real;
+    inserts_left = -1;
     assert_int_equal(total(k, NOW, HOUR), 4);
     assert_int_equal(apply(k, &b), 0);
     assert_int_equal(total(k, NOW, HOUR), 2 * 4);
@@ -328,34 +348,19 @@ static void old_buckets_grow_coarser_and_lose_no_call(void **state)
     assert_int_equal(n_of(k, "metrics_days"), 0);
 }
 
-static enum dm_code no_delete(struct dm_documents *d, const char *collection,
-                              const struct dm_filter *filters, size_t n, uint64_t *ret,
-                              struct dm_error *err)
-{
-    (void)d;
-    (void)collection;
-    (void)filters;
-    (void)n;
-    (void)ret;
-    return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_DOCUMENTS_AWAY, "gone");
-}
-
 /* Killed after the coarse bucket was written: its parts are still there. */
 static void a_roll_up_that_was_cut_counts_nothing_twice(void **state)
 {
     struct kit_app *k = *state;
-    struct dm_documents_ops ops = *k->documents->ops;
     struct dm_error err;
 
     for (int i = 0; i < 5; i++) {
         const char id[] = {'a', '-', (char)('1' + i), '\0'};
         apply_one(k, id, NOW / MINUTE / 5 * 5 - 5 + i);
     }
-    real = k->documents->ops;
-    ops.remove = no_delete;
-    k->documents->ops = &ops;
+    removes_fail = true;
     assert_int_equal(adm_figures_roll_up(k->app, NOW + 2 * DAY, &err), DM_UNAVAILABLE);
-    k->documents->ops = real;
+    removes_fail = false;
     assert_int_equal(n_of(k, "metrics_minutes"), 5);
     assert_int_equal(n_of(k, "metrics_five_minutes"), 1);
     assert_int_equal(total(k, NOW + 2 * DAY, 7 * DAY), 5 * 4);

@@ -119,7 +119,7 @@ static void make_keys(struct kit_app *k)
     dm_buf_done(&faults);
 }
 
-void kit_app_init(struct kit_app *k, const char *const *env)
+void kit_app_init_tapped(struct kit_app *k, const char *const *env, void (*tap)(struct kit_app *k))
 {
     size_t n_uniques;
     const struct dm_documents_unique *uniques = adm_uniques(&n_uniques);
@@ -134,6 +134,8 @@ void kit_app_init(struct kit_app *k, const char *const *env)
     k->live = dm_live_memory_admin(k->memory);
     k->documents = dm_documents_memory_new(uniques, n_uniques);
     k->metrics = dm_metrics_new(1);
+    if (tap != NULL)
+        tap(k);
     k->handle = dm_live_memory_handle(k->memory, k->loop);
     k->ear.on_change = on_change;
     pthread_mutex_init(&k->lock, NULL);
@@ -149,6 +151,11 @@ void kit_app_init(struct kit_app *k, const char *const *env)
                                           .memory_mode = true};
     if (adm_app_start(&config, &k->app, &err) != DM_OK)
         fail_msg("%s", err.text);
+}
+
+void kit_app_init(struct kit_app *k, const char *const *env)
+{
+    kit_app_init_tapped(k, env, NULL);
 }
 
 void kit_app_done(struct kit_app *k)

@@ -49,6 +49,8 @@ void kit_field(struct kit_call *k, const char *name, const char *value);
 dm_view kit_answer_field(const struct kit_call *k, const char *name); /* none: ptr NULL */
 
 void kit_app_init(struct kit_app *k, const char *const *env);
+/* The same; `tap` may change what the stores do, as long as the admin's own threads do not run. */
+void kit_app_init_tapped(struct kit_app *k, const char *const *env, void (*tap)(struct kit_app *k));
 void kit_app_done(struct kit_app *k);
 /* Fixtures: a part of its own for each test. */
 int kit_setup(void **state);

@@ -311,9 +311,7 @@ static void numbered(const char *format, unsigned n, char *out, size_t size)
 
 static void write_stored(struct kit_app *app, struct dm_buf *out)
 {
-    app->documents->ops = real_documents; /* only a memory store can be dumped */
     DM_DEFER(dm_json_freep) struct dm_json *all = adm_app_export(app->app);
-    app->documents->ops = &tap_documents;
 
     (void)dm_json_remove(all, DM_LIT("audit_log")); /* a call that failed is told there too */
     dm_buf_clear(out);
@@ -359,19 +357,16 @@ static void with_outages(bool documents, const char *code)
     unsigned n_met = 0;
 
     calls_thread = pthread_self();
-    kit_app_init(o.app, NULL);
+    kit_app_init_tapped(o.app, NULL, tap_stores);
     dm_buf_init(&o.before, 1024 * 1024);
     dm_buf_init(&o.after, 1024 * 1024);
     login(o.app, o.token, sizeof o.token);
     prepare(o.app, o.token);
-    tap_stores(o.app);
     documents_fail = documents;
     for (size_t i = 0; i < DM_COUNT_OF(rows); i++)
         for (unsigned n = 1; try_row(&o, &rows[i], n, code); n++, n_met++)
             assert_true(n < STEPS_MAX);
     assert_true(n_met >= DM_COUNT_OF(rows)); /* every one of them asks who is calling */
-    o.app->documents->ops = real_documents;
-    o.app->live->ops = real_live;
     kit_app_done(o.app);
     dm_buf_done(&o.before);
     dm_buf_done(&o.after);

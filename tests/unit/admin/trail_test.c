@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "admin/services/trail.h"
@@ -11,11 +12,46 @@
 
 enum { RECORDS = 7, ROUNDS = 100, STILL = 200 /* looks at a thread that sleeps */ };
 
+static const struct dm_documents_ops *real;
+static struct dm_documents_ops tapped;
+static atomic_bool is_stuck;
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool asked, open;
+    int n_asked;
+    pid_t waiting; /* 0: not there yet */
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* Stands still until the gate opens, then says that the store is away. */
+static enum dm_code insert(struct dm_documents *d, const char *collection,
+                           const struct dm_json *doc, struct dm_error *err)
+{
+    if (!is_stuck)
+        return real->insert(d, collection, doc, err);
+    pthread_mutex_lock(&gate.lock);
+    gate.asked = true;
+    gate.n_asked++;
+    pthread_cond_broadcast(&gate.changed);
+    while (!gate.open)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+    return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_DOCUMENTS_AWAY, "gone");
+}
+
+static void tap(struct kit_app *k)
+{
+    real = k->documents->ops;
+    tapped = *real;
+    tapped.insert = insert;
+    k->documents->ops = &tapped;
+}
+
 static int setup(void **state)
 {
     struct kit_app *k = test_calloc(1, sizeof *k);
 
-    kit_app_init(k, NULL);
+    kit_app_init_tapped(k, NULL, tap);
     *state = k;
     return 0;
 }
@@ -176,32 +212,6 @@ static void the_chain_goes_on_after_a_restart(void **state)
 
 /* --- a store that goes away --- */
 
-static const struct dm_documents_ops *real;
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool asked, open;
-    int n_asked;
-    pid_t waiting; /* 0: not there yet */
-} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-/* Stands still until the gate opens, then says that the store is away. */
-static enum dm_code stuck(struct dm_documents *d, const char *collection, const struct dm_json *doc,
-                          struct dm_error *err)
-{
-    (void)d;
-    (void)collection;
-    (void)doc;
-    pthread_mutex_lock(&gate.lock);
-    gate.asked = true;
-    gate.n_asked++;
-    pthread_cond_broadcast(&gate.changed);
-    while (!gate.open)
-        pthread_cond_wait(&gate.changed, &gate.lock);
-    pthread_mutex_unlock(&gate.lock);
-    return DM_FAIL(err, DM_UNAVAILABLE, ERR_STORE_DOCUMENTS_AWAY, "gone");
-}
-
 static void *append_first(void *k)
 {
     return append(k, "first", "") ? k : NULL;
@@ -233,13 +243,10 @@ static bool sleeps(pid_t thread)
 static void who_waits_behind_a_store_that_is_away_does_not_ask_it_again(void **state)
 {
     struct kit_app *k = *state;
-    struct dm_documents_ops ops = *k->documents->ops;
     pthread_t first, behind;
     void *stored[2];
 
-    real = k->documents->ops;
-    ops.insert = stuck;
-    k->documents->ops = &ops;
+    is_stuck = true;
     assert_int_equal(pthread_create(&first, NULL, append_first, k), 0);
     pthread_mutex_lock(&gate.lock);
     while (!gate.asked)
@@ -258,7 +265,7 @@ static void who_waits_behind_a_store_that_is_away_does_not_ask_it_again(void **s
     pthread_mutex_unlock(&gate.lock);
     pthread_join(first, &stored[0]);
     pthread_join(behind, &stored[1]);
-    k->documents->ops = real;
+    is_stuck = false;
     assert_null(stored[0]);
     assert_null(stored[1]);
     assert_int_equal(gate.n_asked, 1);
