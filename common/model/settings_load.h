@@ -22,8 +22,8 @@ struct dm_setting_raw {
 struct dm_settings_storage {
     void **kept;
     size_t n_kept;
-    unsigned char *origins; /* enum dm_setting_origin by row */
-    bool *overridden;       /* by row: the file has it too, and the environment won */
+    unsigned char *origins;       /* enum dm_setting_origin by row */
+    bool *overridden;             /* by row: the file has it too, and the environment won */
     struct dm_settings *texts_of; /* whose texts some values point into, after a reload; or NULL */
     dm_view file;
     dm_view *watched;
@@ -49,6 +49,7 @@ struct dm_settings_loading {
     struct dm_buf *faults, *warnings;
     size_t n_faults;
     bool warned_mongo;
+    int wanted_env;   /* as the sources say, while that of a reload's process decides */
     char reason[192]; /* of the value being parsed */
 };
 

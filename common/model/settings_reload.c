@@ -115,8 +115,8 @@ size_t dm_settings_keep_restart_only(struct dm_settings *s, struct dm_settings *
     size_t n, changed = 0;
     const struct dm_setting_row *rows = dm_setting_rows(&n);
     for (size_t i = 0; i < n; i++) {
-        kept[i] = rows[i].reload == 'R' && dm_setting_read_by(&rows[i], s->role) &&
-                  !dm_settings_same(s, first, &rows[i]);
+        kept[i] = rows[i].reload != 'H' && rows[i].reload != 'F' &&
+                  dm_setting_read_by(&rows[i], s->role) && !dm_settings_same(s, first, &rows[i]);
         if (!kept[i])
             continue;
         keep_value(s, first, &rows[i]);

@@ -90,6 +90,7 @@ static bool load(struct reload_run *run)
     const struct dm_settings_input in = {.role = run->role,
                                          .environ_ = (const char *const *)environ,
                                          .config_file = run->config_file,
+                                         .first = run->first,
                                          .on_fault = on_fault,
                                          .ctx = run};
     enum dm_code rc;
