@@ -98,7 +98,7 @@ def swap(program, volume, swaps, call, on_swap=lambda number: None):
         for number in range(1, swaps + 1):
             if number % BROKEN_EVERY == 0:
                 broken += 1
-                volume.swap("log: {level: LOUD}\n")
+                volume.swap("max: {page_size: none}\n")
                 wait_until(lambda: reloads(program, "failure") == failed + broken, PATIENCE,
                            f"refusal {broken}")
             volume.swap(text(number))
