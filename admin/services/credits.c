@@ -15,7 +15,17 @@ static const char COLLECTION[] = "user_credits";
 
 static struct dm_json *entries_of(const struct dm_json *doc)
 {
-    return dm_json_get(doc, DM_LIT("users_credits"));
+    struct dm_json *entries = dm_json_get(doc, DM_LIT("users_credits"));
+
+    return dm_json_is(entries, DM_JSON_OBJECT) ? entries : NULL; /* others may have written it */
+}
+
+/* From e on, the first that is one: an entry that is no object holds no balance. */
+static struct dm_json *entry_from(struct dm_json *e)
+{
+    while (e != NULL && !dm_json_is(e, DM_JSON_OBJECT))
+        e = dm_json_next(e);
+    return e;
 }
 
 static dm_view key_of(const struct dm_json *entry)
@@ -28,7 +38,8 @@ struct dm_json *adm_credits_project(const struct dm_json *doc)
     struct dm_json *out = dm_json_new_object(), *keys = dm_json_new_object();
 
     dm_json_set_str(out, DM_LIT("username"), dm_json_str(dm_json_get(doc, DM_LIT("username"))));
-    for (struct dm_json *e = dm_json_first(entries_of(doc)); e != NULL; e = dm_json_next(e))
+    for (struct dm_json *e = entry_from(dm_json_first(entries_of(doc))); e != NULL;
+         e = entry_from(dm_json_next(e)))
         if (key_of(e).len > 0)
             dm_json_set_str(keys, dm_json_name(e), key_of(e));
     dm_json_set(out, DM_LIT("keys"), keys);
@@ -93,8 +104,8 @@ static enum dm_code set_balances(struct adm_app *app, const struct dm_json *doc,
     const dm_view username = dm_json_str(dm_json_get(doc, DM_LIT("username")));
     enum dm_code rc = DM_OK;
 
-    for (struct dm_json *e = dm_json_first(entries_of(doc)); rc == DM_OK && e != NULL;
-         e = dm_json_next(e)) {
+    for (struct dm_json *e = entry_from(dm_json_first(entries_of(doc))); rc == DM_OK && e != NULL;
+         e = entry_from(dm_json_next(e))) {
         const int64_t n = dm_json_i64(dm_json_get(e, DM_LIT("available_credits")), 0);
         rc = dm_live_credits_set(adm_live(app), dm_json_name(e), username, n > 0 ? n : 0,
                                  unless_there, err);
@@ -116,8 +127,8 @@ static enum dm_code drop_accounts(struct adm_app *app, dm_view username, const s
 {
     enum dm_code rc = DM_OK;
 
-    for (struct dm_json *e = dm_json_first(entries_of(doc)); rc == DM_OK && e != NULL;
-         e = dm_json_next(e))
+    for (struct dm_json *e = entry_from(dm_json_first(entries_of(doc))); rc == DM_OK && e != NULL;
+         e = entry_from(dm_json_next(e)))
         if (dm_json_get(but, dm_json_name(e)) == NULL)
             rc = dm_live_credits_delete(adm_live(app), dm_json_name(e), username, err);
     return rc;
@@ -247,7 +258,8 @@ static enum dm_code lay_balances(struct adm_app *app, struct dm_json *doc, bool 
     const dm_view username = dm_json_str(dm_json_get(doc, DM_LIT("username")));
 
     *ret_moved = *ret_lost = false;
-    for (struct dm_json *e = dm_json_first(entries_of(doc)); e != NULL; e = dm_json_next(e)) {
+    for (struct dm_json *e = entry_from(dm_json_first(entries_of(doc))); e != NULL;
+         e = entry_from(dm_json_next(e))) {
         int64_t n;
         enum dm_code rc = dm_live_credits_get(adm_live(app), dm_json_name(e), username, &n, err);
         if (rc == DM_NOT_FOUND) { /* a store that lost it: the document is all there is */
@@ -382,7 +394,8 @@ static bool matches(const struct dm_json *doc, dm_view part)
 {
     if (part.len == 0 || holds(dm_json_str(dm_json_get(doc, DM_LIT("username"))), part))
         return true;
-    for (struct dm_json *e = dm_json_first(entries_of(doc)); e != NULL; e = dm_json_next(e))
+    for (struct dm_json *e = entry_from(dm_json_first(entries_of(doc))); e != NULL;
+         e = entry_from(dm_json_next(e)))
         if (holds(dm_json_name(e), part))
             return true;
     return false;
@@ -426,7 +439,8 @@ enum dm_code adm_credits_page(struct adm_app *app, dm_view search, const struct 
 
 void adm_credits_show(struct adm_app *app, struct dm_json *doc, bool own)
 {
-    for (struct dm_json *e = dm_json_first(entries_of(doc)); e != NULL; e = dm_json_next(e)) {
+    for (struct dm_json *e = entry_from(dm_json_first(entries_of(doc))); e != NULL;
+         e = entry_from(dm_json_next(e))) {
         struct dm_buf plain;
         if (key_of(e).len == 0)
             continue;

@@ -1,6 +1,8 @@
 #include "admin/services/publish.h"
 
 #include "admin/services/credits.h"
+#include "base/log.h"
+#include "store/live_keys.h"
 #include "store/live_republish.h"
 
 enum {
@@ -150,11 +152,25 @@ static enum dm_code put_piece(struct walk *w, struct dm_error *err)
     return rc;
 }
 
+/* Other programs may have stored what has no name here, or further documents beside the security
+ * settings; one of those must neither end the start nor stand in the place of another. */
+static bool has_a_name(const struct dm_record_type *type, const struct dm_json *doc, dm_view id)
+{
+    if (type == &dm_record_security_settings)
+        return dm_view_eq(dm_json_str(dm_json_get(doc, DM_LIT("type"))), id);
+    return id.len > 0 && id.len <= DM_LIVE_ID_MAX;
+}
+
 static enum dm_code put_doc(void *ctx, const struct dm_json *doc, struct dm_error *err)
 {
     struct walk *w = ctx;
     const struct adm_change change = {w->type, adm_publish_id(w->type, doc), doc};
 
+    if (!has_a_name(w->type, doc, change.id)) {
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "policy.document_without_name",
+               DM_FC("collection", w->type->collection), DM_F("name", change.id));
+        return DM_OK;
+    }
     piece_add(&w->piece, &change);
     return w->piece.n == PIECE ? put_piece(w, err) : DM_OK;
 }

@@ -296,6 +296,84 @@ def test_documents_that_need_nothing_are_not_written(on_stores):
             "name": {"required": True, "type": "string"}}
 
 
+ODD = {
+    "users": [{"email": "nobody@python.example"}, {"username": None, "email": None},
+              {"username": "odd", "email": "odd@python.example", "groups": "ALL", "active": "yes",
+               "rate_limit_duration": "many", "password": 7}],
+    "roles": [{"role_description": "no name"}, {"role_name": ["a", "list"]}],
+    "groups": [{"group_description": "no name"}],
+    "subscriptions": [{"apis": ["orders/v1"]}, {"username": "odd", "apis": "orders/v1"},
+                      {"username": "odder", "apis": [None, 7, "orders", "/", "a/b/c"]}],
+    "apis": [{"api_name": "bare", "api_version": "v1"}, {"api_version": "v1"},
+             {"api_name": "odd", "api_version": "v1", "api_id": "odd", "api_servers": "http://x",
+              "api_ip_whitelist": {"not": "a list"}, "active": 1}],
+    "endpoints": [{"api_name": "gone", "api_version": "v1", "endpoint_method": "GET",
+                   "endpoint_uri": "/x"}, {"endpoint_uri": None},
+                  {"api_name": "orders", "api_version": "v1", "endpoint_method": "GET",
+                   "endpoint_uri": "/" + 300 * "x/", "endpoint_id": "deep",
+                   "api_id": made.API_IDS["orders"]}],
+    "routings": [{"routing_name": "no key"}, {"client_key": "odd", "routing_servers": None}],
+    "credit_defs": [{"api_key": "no group"}, {"api_credit_group": "odd", "credit_tiers": 7}],
+    "user_credits": [{"users_credits": {}}, {"username": "odd", "users_credits": [1]},
+                     {"username": "odder", "users_credits": {"models": 7, "": {}}}],
+    "revocations": [{"jti": "of nobody"}, {"username": "odd", "jti": 7, "expires": "soon"}],
+    "settings": [{"type": "another"}, {"no": "type"}],
+}
+
+
+def with_odd_documents(kind, folder):
+    if kind == "mongodb":
+        program = python_doorman.on_stores(folder)
+        with program.mongo.database(program.database) as database:
+            for collection, rows in ODD.items():
+                database[collection].insert_many([dict(row) for row in rows])
+        return program
+    program = python_doorman.on_dump(folder, "dump-dmp1.bin")
+    content = json.loads(made.dump())
+    for collection, rows in ODD.items():
+        content["data"][collection] += rows
+    file = folder / "generated" / "memory_dump.bin"
+    file.write_bytes(made.dmp1(json.dumps(content).encode()))
+    return program
+
+
+@pytest.mark.parametrize("kind", ["mongodb", "memory"])
+def test_odd_documents_end_nothing(tmp_path, upstream, kind):
+    """Whatever others stored: it is served, told or passed over, and all the rest goes on."""
+    old = Started(with_odd_documents(kind, tmp_path), upstream)
+    try:
+        assert old.call("/orders/v1/hello", old.login("alice")).status_code == 200
+        for path in ("/platform/user/all", "/platform/role/all", "/platform/group/all",
+                     "/platform/api/all", "/platform/endpoint/orders/v1", "/platform/routing/all",
+                     "/platform/credit/defs", "/platform/credit/all",
+                     "/platform/subscription/subscriptions/odd"):
+            answer = old.admin.get(path)
+            assert answer.status_code == 200, (path, answer.text)
+        assert old.call("/odd/v1/x").status_code in (401, 403, 404)
+        if kind == "mongodb":  # another document of `settings` does not take their place
+            published = old.program.redis.command(
+                "GET", "doorman:policy:obj:security_settings:security_settings")
+            assert "203.0.113.7" in published
+        subscription = {"username": "odd", "api_name": "orders", "api_version": "v1"}
+        for method, path, body in (
+                ("PUT", "/platform/user/odd", {"role": "developer"}),
+                ("POST", "/platform/subscription/subscribe", subscription),
+                ("POST", "/platform/subscription/unsubscribe", subscription),
+                ("GET", "/platform/credit/odd", None), ("GET", "/platform/credit/odder", None),
+                ("PUT", "/platform/credit/odd", {"api_credit_group": "odd", "api_key": "k",
+                                                 "api_key_header": "x-k"}),
+                ("POST", "/platform/credit/odd", {"username": "odd", "users_credits": {}}),
+                ("PUT", "/platform/api/odd/v1", {"active": False}),
+                ("PUT", "/platform/routing/odd", {"routing_name": "x"}),
+                ("GET", "/platform/user/odd", None), ("DELETE", "/platform/user/odd", None),
+                ("DELETE", "/platform/api/odd/v1", None), ("DELETE", "/api/caches", None)):
+            answer = old.admin.request(method, path, json=body)
+            assert answer.status_code < 500, (method, path, answer.text)
+        assert old.call("/orders/v1/hello", old.login("alice")).status_code == 200
+    finally:
+        old.program.stop()
+
+
 # --- doorman-admin migrate ---
 
 
