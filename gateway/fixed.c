@@ -44,6 +44,8 @@ static dm_view uptime_text(struct dm_arena *a, int64_t seconds)
 static enum gw_next status(struct gw_request *rq)
 {
     const bool memory_mode = gw_settings(rq)->mem_or_external == DM_MEM_OR_EXTERNAL_MEM;
+    /* This call's own admission is the newest there is to know. */
+    const bool answered = rq->figures.answer.verdict != DM_ADMIT_UNKNOWN;
     const struct memory m = read_memory();
     const int64_t up = (gw_now(rq) - rq->worker->started) / DM_SEC;
     const dm_view body = dm_arena_fmt(
@@ -53,7 +55,10 @@ static enum gw_next status(struct gw_request *rq)
         "zu,"
         "\"uptime\":\"%.*s\"}",
         (long long)up, m.rss_bytes >> 20, memory_mode ? "memory" : "redis",
-        memory_mode ? "memory" : "not_used", memory_mode ? "memory" : "connected",
+        memory_mode ? "memory" : "not_used",
+        memory_mode ? "memory"
+        : answered  ? "connected"
+                    : "disconnected",
         100.0 * (double)m.rss_bytes / (double)m.total_bytes, gw_worker_inflight(rq->worker),
         DM_FMT(uptime_text(rq->x->arena, up)));
 

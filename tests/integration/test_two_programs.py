@@ -84,6 +84,22 @@ def test_a_change_is_in_force_within_a_second(split, upstream):
         platform.after_write[split.admin_program.url] = split.settle
 
 
+def test_status_tells_whether_redis_answered(split, upstream):
+    admin, _, _ = published(split, upstream)
+
+    def stores():
+        body = expect(admin.get(split.url + "/api/status"), 200)
+        return body["mode"], body["mongodb"], body["redis"]
+
+    assert stores() == ("redis", "not_used", "connected")
+    split.redis.pause()
+    try:
+        assert stores() == ("redis", "not_used", "disconnected")
+    finally:
+        split.redis.resume()
+    wait_until(lambda: stores()[2] == "connected", DEADLINE, "Redis again")
+
+
 def test_both_programs_tell_the_generation(split):
     wanted = readyz(split.admin_program)["generation"]
     assert wanted > 0
