@@ -56,7 +56,7 @@ static void check_taken(const struct dm_settings *s)
     dm_json_free(json);
     DM_REQUIRE(s->threads == 1 && s->max_body_size_bytes >= 1 && s->cache_ttl <= 86400);
 #ifdef DOORMAN_PLANT_BUG
-    if (s->cors_strict && s->cache_ttl != 7 && s->cache_ttl != 300) /* the seed has 7 */
+    if (s->cors_strict && s->cache_ttl != 7 && s->cache_ttl != 300) /* the seed "strict" has 7 */
         abort();
 #endif
     dm_buf_done(&out);
