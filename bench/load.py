@@ -24,7 +24,7 @@ class Closed:
 
 
 def wrk(proxy, connections, seconds):
-    """A closed loop; Void on any error, and where the proxy's own counters do not prove the work."""
+    """A closed loop; Void on any error, and where the proxy's counters do not prove the work."""
     fields = [part for name, value in proxy.headers().items()
               for part in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *fields,

@@ -434,11 +434,12 @@ def main():
         parts += limits(folder / "limits", 2 if arguments.quick else 20)
         parts += credits(folder / "credits")
     text = "\n".join([
-        "# Redis away, changes, limits across sidecars", "", f"{machine_line()}; {load_average()}, {commit()}.", "",
+        "# Redis away, changes, limits across sidecars", "",
+        f"{machine_line()}; {load_average()}, {commit()}.", "",
         f"`bench/run --outage`. One sidecar under {PER_SECOND} calls a second on {CONNECTIONS} "
-        "kept connections (open loop) while Redis, in a network namespace of its own, breaks and comes "
-        "back; three sidecars for the rest. Default settings but those named. Times are seen from "
-        "outside: the sidecar's metrics, asked again and again. On a machine that does other work "
+        "kept connections (open loop) while Redis, in a network namespace of its own, breaks and "
+        "comes back; three sidecars for the rest. Default settings but those named. Times are seen "
+        "from outside: the sidecar's metrics, asked again and again. On a machine that does other work "
         "as well they hold that work, too.", "",
         table([["figure", "promised", "measured", ""], *parts]), ""])
     print(text)
