@@ -439,8 +439,8 @@ def main():
         f"`bench/run --outage`. One sidecar under {PER_SECOND} calls a second on {CONNECTIONS} "
         "kept connections (open loop) while Redis, in a network namespace of its own, breaks and "
         "comes back; three sidecars for the rest. Default settings but those named. Times are seen "
-        "from outside: the sidecar's metrics, asked again and again. On a machine that does other work "
-        "as well they hold that work, too.", "",
+        "from outside: the sidecar's metrics, asked again and again. On a machine that does other "
+        "work as well they hold that work, too.", "",
         table([["figure", "promised", "measured", ""], *parts]), ""])
     print(text)
     target = ROOT / "build" / "bench" / "results-outage.md" if arguments.quick else \
