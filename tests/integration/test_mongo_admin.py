@@ -88,7 +88,7 @@ def remove_api_with_crash(stand, n):
     return ended
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_api_removal_killed_after_any_write_is_repaired(stand):
     low, high = 0, 128  # ends in the start or the removal; is done before the fault
     assert remove_api_with_crash(stand, high) == ""
