@@ -155,9 +155,9 @@ static enum dm_code bind_endpoint(struct carrying *c, const struct dm_filter *ap
                     (struct member){.name = "api_id", .value = text_of(found, "api_id")}, err);
 }
 
-static enum dm_code carry_endpoint(struct carrying *c, const struct dm_json *doc,
-                                   struct dm_error *err)
+static enum dm_code carry_endpoint(void *ctx, const struct dm_json *doc, struct dm_error *err)
 {
+    struct carrying *c = ctx;
     const struct dm_filter key[KEY_MAX] = {
         DM_WHERE("api_name", text_of(doc, "api_name")),
         DM_WHERE("api_version", text_of(doc, "api_version")),
@@ -177,8 +177,9 @@ static enum dm_code carry_endpoint(struct carrying *c, const struct dm_json *doc
     return rc;
 }
 
-static enum dm_code carry_api(struct carrying *c, const struct dm_json *doc, struct dm_error *err)
+static enum dm_code carry_api(void *ctx, const struct dm_json *doc, struct dm_error *err)
 {
+    struct carrying *c = ctx;
     const struct dm_filter key[] = {
         DM_WHERE("api_name", text_of(doc, "api_name")),
         DM_WHERE("api_version", text_of(doc, "api_version")),
@@ -205,9 +206,9 @@ static enum dm_code carry_api(struct carrying *c, const struct dm_json *doc, str
     return rc;
 }
 
-static enum dm_code carry_settings(struct carrying *c, const struct dm_json *doc,
-                                   struct dm_error *err)
+static enum dm_code carry_settings(void *ctx, const struct dm_json *doc, struct dm_error *err)
 {
+    struct carrying *c = ctx;
     const struct dm_filter key = DM_WHERE("type", text_of(doc, "type"));
 
     return clean_lists(c, "settings", doc, &key, 1, err);
@@ -232,9 +233,9 @@ static int64_t seconds_of(const struct dm_json *moment)
     return n > 0 && n < (double)(INT64_MAX / DM_SEC) ? (int64_t)n + 1 : 0; /* rounded up */
 }
 
-static enum dm_code carry_revocation(struct carrying *c, const struct dm_json *doc,
-                                     struct dm_error *err)
+static enum dm_code carry_revocation(void *ctx, const struct dm_json *doc, struct dm_error *err)
 {
+    struct carrying *c = ctx;
     const dm_view type = text_of(doc, "type"), username = text_of(doc, "username"),
                   jti = text_of(doc, "jti");
     const struct dm_filter old[] = {DM_WHERE("type", type), DM_WHERE("username", username),
@@ -259,24 +260,18 @@ enum dm_code adm_carry_over(struct dm_documents *d, uint64_t *ret_changed, struc
 {
     static const struct {
         const char *collection;
-        enum dm_code (*carry)(struct carrying *c, const struct dm_json *doc, struct dm_error *err);
+        dm_documents_each_fn carry;
     } kinds[] = {
         {"settings", carry_settings},
-        {"apis", carry_api},
+        {"apis", carry_api}, /* before the endpoints that are bound to them */
         {"endpoints", carry_endpoint},
         {"revocations", carry_revocation},
     };
-    const struct dm_query all = {0};
     struct carrying c = {.d = d};
     enum dm_code rc = DM_OK;
 
-    for (size_t i = 0; rc == DM_OK && i < DM_COUNT_OF(kinds); i++) {
-        DM_DEFER(dm_json_freep) struct dm_json *docs = NULL;
-        rc = dm_documents_list(d, kinds[i].collection, &all, &docs, err);
-        for (struct dm_json *doc = dm_json_first(docs); rc == DM_OK && doc != NULL;
-             doc = dm_json_next(doc))
-            rc = kinds[i].carry(&c, doc, err);
-    }
+    for (size_t i = 0; rc == DM_OK && i < DM_COUNT_OF(kinds); i++)
+        rc = dm_documents_each(d, kinds[i].collection, kinds[i].carry, &c, err);
     if (rc == DM_OK)
         *ret_changed = c.changed;
     return rc;

@@ -1,4 +1,5 @@
 /* doorman-admin: the admin part over MongoDB and Redis, behind a front door of its own. */
+#include "base/fault.h"
 #include "base/log.h"
 #include "programs/admin/door.h"
 #include "programs/admin/part.h"
@@ -237,6 +238,7 @@ static int command_migrate(const struct program *program, struct process *p,
     (void)p;
     if (settings == NULL)
         return EX_CONFIG;
+    dm_fault_from_env();
     code = stores_open_documents(settings, &d);
     if (code == 0)
         code = o->status ? stores_history(d) : stores_migrate(d, NULL, &done);

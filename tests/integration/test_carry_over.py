@@ -436,6 +436,34 @@ def test_migrate_waits_for_nobody_who_holds_the_lease(filled):
     assert migrate(filled).returncode == 0
 
 
+def carried(split):
+    """What a migration is about, without what differs from run to run."""
+    with split.mongo.database(split.database) as database:
+        return {name: sorted(
+            ({k: v for k, v in row.items() if k != "_dm_version"} for row in database[name].find()),
+            key=lambda row: str(row["_id"])) for name in ("settings", "apis", "endpoints")}
+
+
+def test_migrate_killed_after_any_write_is_finished_by_the_next(filled, tmp_path):
+    assert migrate(filled).returncode == 0
+    wanted = carried(filled)
+    broken = python_doorman.on_stores(tmp_path / "broken")
+    try:
+        with broken.mongo.database(broken.database) as database:
+            ends = []
+            while not ends or ends[-1] == 137:
+                assert len(ends) < 10
+                broken.admin_program.settings["DOORMAN_FAULT"] = "store_write_exit:1"
+                ends.append(migrate(broken).returncode)
+                # The dead one's lease would end by itself, after 20 s.
+                database.doorman_meta.delete_one({"_id": "migration_lease"})
+            # Settings, two lists of an API, an endpoint: each write is the last of one run.
+            assert ends == [137] * 4 + [0]
+        assert carried(broken) == wanted
+    finally:
+        broken.redis.kill()
+
+
 def test_migrate_refuses_a_newer_schema_and_leaves_it(filled):
     assert migrate(filled).returncode == 0
     with filled.mongo.database(filled.database) as database:
