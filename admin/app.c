@@ -25,7 +25,7 @@ enum {
 
 struct adm_app {
     struct adm_app_config config;
-    /* settings, keys, security, seeded: pointers are swapped under it, never used; watch */
+    /* settings, keys, sealing, security, seeded: pointers are swapped under it, never used; watch */
     pthread_mutex_t lock;
     pthread_mutex_t publish_lock; /* held while a change is stored and published; guards mark */
     uint64_t mark;                /* generations below it are reserved, as far as we know */
@@ -80,9 +80,12 @@ dm_view adm_csrf_key(struct adm_app *app)
     return dm_view_make(app->csrf_key, CSRF_KEY_LEN);
 }
 
-const struct dm_sealing *adm_sealing(struct adm_app *app)
+struct dm_sealing *adm_sealing(struct adm_app *app)
 {
-    return app->sealing;
+    pthread_mutex_lock(&app->lock);
+    struct dm_sealing *s = dm_sealing_ref(app->sealing);
+    pthread_mutex_unlock(&app->lock);
+    return s;
 }
 
 struct adm_trail *adm_app_trail(struct adm_app *app)
@@ -108,14 +111,19 @@ void adm_app_pin(struct adm_app *app, struct dm_settings **ret_s, struct dm_keys
 
 void adm_app_set_settings(struct adm_app *app, struct dm_settings *s, struct dm_keyset *keys)
 {
+    struct dm_sealing *sealing = dm_sealing_new(&s->token_encryption_key);
+
     pthread_mutex_lock(&app->lock);
     struct dm_settings *old = app->settings;
     struct dm_keyset *old_keys = app->config.keys;
+    struct dm_sealing *old_sealing = app->sealing;
     app->settings = dm_settings_ref(s);
     app->config.keys = dm_keyset_ref(keys);
+    app->sealing = sealing;
     pthread_mutex_unlock(&app->lock);
     dm_settings_unref(old);
     dm_keyset_unref(old_keys);
+    dm_sealing_unref(old_sealing);
 }
 
 struct adm_security *adm_security_get(struct adm_app *app)
@@ -316,7 +324,7 @@ static void init_stop_cond(struct adm_app *app)
 
 static void free_app(struct adm_app *app)
 {
-    dm_sealing_free(app->sealing);
+    dm_sealing_unref(app->sealing);
     adm_trail_free(app->trail);
     pthread_cond_destroy(&app->stop_cond);
     adm_security_unref(app->security);

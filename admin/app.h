@@ -63,7 +63,8 @@ struct dm_json *adm_app_export(struct adm_app *app);
 /* dm_watch_count of this app's watch. */
 bool adm_app_watch(struct adm_app *app, enum dm_watch_kind kind, dm_view who);
 
-const struct dm_sealing *adm_sealing(struct adm_app *app); /* API keys at rest */
+/* API keys at rest. A reference: unref it. */
+struct dm_sealing *adm_sealing(struct adm_app *app);
 
 struct adm_trail;
 struct adm_trail *adm_app_trail(struct adm_app *app);

@@ -45,6 +45,8 @@ static void notice_settings(struct gw_worker *w)
         return;
     dm_settings_unref(w->settings);
     w->settings = dm_settings_ref(s);
+    dm_sealing_unref(w->sealing);
+    w->sealing = dm_sealing_new(&s->token_encryption_key);
     dm_http_client_limit(w->client, share(s->http_max_connections, w->n_workers),
                          share(s->http_max_keepalive, w->n_workers), s->http_keepalive_expiry);
     limit_principals(w);
@@ -170,7 +172,7 @@ void gw_worker_free(struct gw_worker *w)
     gw_principals_free(w->principals);
     gw_snapshot_reader_free(w->reader);
     dm_jwt_cache_free(w->tokens);
-    dm_sealing_free(w->sealing);
+    dm_sealing_unref(w->sealing);
     gw_tally_free(w->tally);
     gw_metrics_done(&w->metrics);
     dm_watch_free(w->watch);

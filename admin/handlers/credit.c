@@ -58,7 +58,9 @@ static void seal(struct adm_call *c, const char *member)
     if (text_of(c, member).len == 0)
         return;
     dm_buf_init(&sealed, SEALED_MAX);
-    dm_seal(adm_sealing(c->app), text_of(c, member), dm_clock_wall(adm_clock(c->app)), &sealed);
+    struct dm_sealing *sealing = adm_sealing(c->app);
+    dm_seal(sealing, text_of(c, member), dm_clock_wall(adm_clock(c->app)), &sealed);
+    dm_sealing_unref(sealing);
     dm_json_set_str(c->body, dm_view_of(member), dm_buf_view(&sealed));
     dm_buf_done(&sealed);
 }

@@ -48,10 +48,12 @@ struct dm_json *adm_credits_project(const struct dm_json *doc)
 
 static void seal_into(struct adm_app *app, struct dm_json *entry, dm_view plain)
 {
+    struct dm_sealing *sealing = adm_sealing(app);
     struct dm_buf sealed;
 
     dm_buf_init(&sealed, SEALED_MAX);
-    dm_seal(adm_sealing(app), plain, dm_clock_wall(adm_clock(app)), &sealed);
+    dm_seal(sealing, plain, dm_clock_wall(adm_clock(app)), &sealed);
+    dm_sealing_unref(sealing);
     dm_json_set_str(entry, DM_LIT("user_api_key"), dm_buf_view(&sealed));
     dm_buf_done(&sealed);
 }
@@ -439,6 +441,8 @@ enum dm_code adm_credits_page(struct adm_app *app, dm_view search, const struct 
 
 void adm_credits_show(struct adm_app *app, struct dm_json *doc, bool own)
 {
+    struct dm_sealing *sealing = adm_sealing(app);
+
     for (struct dm_json *e = entry_from(dm_json_first(entries_of(doc))); e != NULL;
          e = entry_from(dm_json_next(e))) {
         struct dm_buf plain;
@@ -446,10 +450,11 @@ void adm_credits_show(struct adm_app *app, struct dm_json *doc, bool own)
             continue;
         dm_buf_init(&plain, SEALED_MAX);
         /* One that cannot be opened is there, and is nobody's to read. */
-        if (own && dm_unseal(adm_sealing(app), key_of(e), &plain) == DM_OK)
+        if (own && dm_unseal(sealing, key_of(e), &plain) == DM_OK)
             dm_json_set_str(e, DM_LIT("user_api_key"), dm_buf_view(&plain));
         else
             dm_json_set_str(e, DM_LIT("user_api_key"), DM_LIT(ADM_CREDITS_MASK));
         dm_buf_done(&plain);
     }
+    dm_sealing_unref(sealing);
 }

@@ -3,12 +3,15 @@
 #include "base/mem.h"
 #include "crypto/fernet.h"
 
+#include <stdatomic.h>
+
 #include "base/poison.h"
 
 enum { KEYS_MAX = 16 }; /* of a list, for rotation: two are usual */
 static const dm_view PREFIX = DM_LIT("enc:");
 
 struct dm_sealing {
+    _Atomic unsigned refs;
     struct dm_secret keys[KEYS_MAX + 1];
     size_t n;
 };
@@ -25,6 +28,7 @@ struct dm_sealing *dm_sealing_new(const struct dm_secret *setting)
     struct dm_sealing *s = DM_NEW(struct dm_sealing);
     const dm_view whole = dm_secret_view(setting);
     dm_view rest = whole, item;
+    atomic_init(&s->refs, 1);
     while (s->n < KEYS_MAX && dm_view_split(&rest, ',', &item))
         add(s, dm_view_trim(item));
     if (dm_view_find_byte(whole, ',', 0) < whole.len)
@@ -32,9 +36,15 @@ struct dm_sealing *dm_sealing_new(const struct dm_secret *setting)
     return s;
 }
 
-void dm_sealing_free(struct dm_sealing *s)
+struct dm_sealing *dm_sealing_ref(struct dm_sealing *s)
 {
-    if (s == NULL)
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void dm_sealing_unref(struct dm_sealing *s)
+{
+    if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
     for (size_t i = 0; i < s->n; i++)
         dm_secret_done(&s->keys[i]);

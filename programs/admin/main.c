@@ -190,6 +190,7 @@ static size_t inflight(const struct process *p)
 static void take_over(struct process *p, struct dm_settings *s, struct dm_keyset *keys)
 {
     admin_part_take_over(&admin_of(p)->part, s, keys);
+    stores_take_over(&admin_of(p)->stores, s);
 }
 
 static void record(struct process *p, dm_view entry)

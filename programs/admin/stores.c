@@ -194,6 +194,17 @@ int stores_open(struct stores *s, struct process *p)
     return code;
 }
 
+void stores_take_over(struct stores *s, const struct dm_settings *settings)
+{
+    struct dm_redis_config redis;
+    struct dm_error err;
+
+    if (dm_redis_config_of(settings, &redis, &err) != DM_OK ||
+        dm_live_redis_admin_set_passwords(s->live, &redis, &err) != DM_OK)
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "the password of Redis was not taken over",
+               DM_FC("reason", err.text));
+}
+
 void stores_free(struct stores *s)
 {
     dm_view key = dm_buf_view(&s->signing_key);

@@ -17,6 +17,7 @@ struct stores {
  * to STARTUP_TIMEOUT_SECONDS in all. */
 int stores_open(struct stores *s, struct process *p);
 void stores_free(struct stores *s);
+void stores_take_over(struct stores *s, const struct dm_settings *settings); /* new passwords */
 
 /* MongoDB alone: opened; brought to the schema of this program. Without a process nothing is waited
  * for: EX_TEMPFAIL when another admin is at it. */

@@ -13,7 +13,7 @@ static struct dm_dump_config config_of(const struct doorman *d)
         .key = &d->process.current->mem_encryption_key,
         .keep = (size_t)d->process.current->mem_dump_keep,
         .format = d->process.current->mem_dump_format == DM_MEM_DUMP_FORMAT_DMP1 ? DM_DUMP_DMP1
-                                                                                  : DM_DUMP_FERNET,
+                                                                                 : DM_DUMP_FERNET,
         .clock = &dm_clock_system};
 }
 

@@ -271,9 +271,43 @@ static size_t inflight(const struct process *p)
     return gw_plane_inflight(DM_CONTAINER_OF(p, const struct gateway, process)->part.plane);
 }
 
+struct passwords {
+    struct dm_call call;
+    struct dm_live *live;
+    const struct dm_redis_config *redis;
+    struct dm_error err;
+    enum dm_code rc;
+};
+
+static void run_passwords(struct dm_call *c)
+{
+    struct passwords *w = DM_CONTAINER_OF(c, struct passwords, call);
+
+    w->rc = dm_live_redis_set_passwords(w->live, w->redis, &w->err);
+    dm_call_done(c);
+}
+
+/* On every worker's loop; connections that stand keep theirs. */
+static void set_passwords(struct gateway *g, const struct dm_settings *s)
+{
+    struct dm_redis_config redis;
+    struct passwords w = {.call = {.run = run_passwords}, .redis = &redis};
+
+    w.rc = dm_redis_config_of(s, &redis, &w.err);
+    for (size_t i = 0; w.rc == DM_OK && i < (size_t)g->process.settings->threads; i++) {
+        w.live = gw_plane_live(g->part.plane, i);
+        if (dm_mailbox_call(gw_plane_mailbox(g->part.plane, i), &w.call) != DM_OK)
+            w.rc = DM_FAIL(&w.err, DM_LIMIT, ERR_NONE, "could not tell a worker");
+    }
+    if (w.rc != DM_OK)
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "the password of Redis was not taken over",
+               DM_FC("reason", w.err.text));
+}
+
 static void take_over(struct process *p, struct dm_settings *s, struct dm_keyset *keys)
 {
     gateway_part_take_over(&gateway_of(p)->part, s, keys);
+    set_passwords(gateway_of(p), s);
 }
 
 /* --- what an operator should hear --- */

@@ -7,6 +7,7 @@ import pytest
 
 from harness import platform
 from harness.config import ConfigFile, generation, reloads
+from harness.platform import expect
 from harness.process import wait_until
 from harness.split import Split
 
@@ -88,3 +89,81 @@ def test_a_failure_while_redis_is_away_is_told_in_time(split, file):
     for program in split.programs:
         program.signal(signal.SIGHUP)
         wait_until(lambda p=program: reloads(p, "failure") == 1, PATIENCE, "the refusal")
+
+
+# --- secrets that roll (configuration.md §6) ---
+
+
+def roll(programs, secret, value):
+    """As a Secret that the kubelet swaps: every process notices by itself."""
+    before = [generation(program) for program in programs]
+    secret.write_text(value)
+    for program, number in zip(programs, before):
+        wait_until(lambda p=program, n=number: generation(p) > n, PATIENCE, "the new secret")
+
+
+def test_the_password_of_redis_rolls(tmp_path):
+    secret = tmp_path / "redis-password"
+    secret.write_text("first-password\n")
+    running = Split(tmp_path / "split", {"REDIS_PASSWORD_FILE": secret, "THREADS": "2",
+                                         "CONFIG_DEBOUNCE_MS": "20", "CONFIG_POLL_SECONDS": "0"})
+    running.redis.options.append(("requirepass", "first-password"))
+    running.redis.password = "first-password"
+    running.start()
+    try:
+        roll(running.programs, secret, "second-password\n")
+        running.redis.command("CONFIG", "SET", "requirepass", "second-password")
+        running.redis.password = "second-password"
+        for kind in ("normal", "pubsub"):  # who comes again must know the new one
+            running.redis.command("CLIENT", "KILL", "TYPE", kind)
+        admin = platform.login(running.url)
+        user = platform.make_user(admin)
+        wait_until(lambda: user.get("/platform/user/me").status_code == 200, PATIENCE, "Redis")
+        for program in running.programs:
+            wait_until(lambda p=program: p.metrics()["doorman_redis_up"] == 1, PATIENCE, "Redis")
+        assert "-password" not in running.log()
+    finally:
+        running.stop()
+
+
+def test_the_key_of_api_keys_rolls(tmp_path, upstream):
+    """The new one first, the old one behind it: what was sealed before opens after."""
+    secret = tmp_path / "token-encryption-key"
+    secret.write_text("first-encryption-key-0123456789abcdef")
+    running = Split(tmp_path / "split", {"TOKEN_ENCRYPTION_KEY_FILE": secret, "THREADS": "2",
+                                         "CONFIG_DEBOUNCE_MS": "20", "CONFIG_POLL_SECONDS": "0"})
+    running.start()
+    try:
+        admin = platform.login(running.url)
+        user = platform.make_user(admin)
+
+        def paid(group):
+            tier = {"tier_name": "default", "credits": 10, "input_limit": 0, "output_limit": 0,
+                    "reset_frequency": "monthly"}
+            expect(admin.post("/platform/credit", json={
+                "api_credit_group": group, "api_key": f"key-of-{group}",
+                "api_key_header": "X-Partner-Key", "credit_tiers": [tier]}), 201)
+            api = platform.make_api(admin, upstream.url, api_credits_enabled=True,
+                                    api_credit_group=group)
+            platform.make_endpoint(admin, api, "/hello")
+            platform.subscribe(admin, user, api)
+            groups.append(group)
+            expect(admin.post(f"/platform/credit/{user.username}", json={
+                "username": user.username,
+                "users_credits": {g: {"tier_name": "default", "available_credits": 9}
+                                  for g in groups}}), 200)
+            return platform.rest_path(api, "/hello")
+
+        groups = []
+        before = paid("before")
+        assert user.get(before).status_code == 200
+        roll(running.programs, secret,
+             "other-encryption-key-0123456789abcdef,first-encryption-key-0123456789abcdef")
+        after = paid("after")
+        assert [user.get(path).status_code for path in (before, after)] == [200, 200]
+        roll(running.programs, secret, "other-encryption-key-0123456789abcdef")
+        assert user.get(after).status_code == 200
+        assert user.get(before).status_code == 502  # sealed with a key that nobody has any more
+        assert "encryption-key" not in running.log()
+    finally:
+        running.stop()

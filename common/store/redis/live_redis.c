@@ -181,6 +181,12 @@ static void join_hub(struct live_redis_handle *h)
     (void)pthread_mutex_unlock(&hub->lock);
 }
 
+enum dm_code dm_live_redis_set_passwords(struct dm_live *l, const struct dm_redis_config *c,
+                                         struct dm_error *err)
+{
+    return dm_redis_set_passwords(live_redis_handle_of(l)->redis, c, err);
+}
+
 struct dm_live *dm_live_redis_handle(struct dm_live_redis *hub, struct dm_loop *loop)
 {
     struct live_redis_handle *h = DM_NEW(struct live_redis_handle);

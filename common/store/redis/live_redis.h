@@ -35,6 +35,9 @@ bool dm_live_redis_connected(const struct dm_live_redis *h);
 unsigned dm_live_redis_deciding_alone(const struct dm_live_redis *h);
 void dm_live_redis_free(struct dm_live_redis *h); /* handles are freed, loops not yet */
 
+/* dm_redis_set_passwords. Loop thread. */
+enum dm_code dm_live_redis_set_passwords(struct dm_live *l, const struct dm_redis_config *c,
+                                         struct dm_error *err) DM_MUST_USE;
 /* One entry of the stream doorman:events, JSON: what an operator should hear of. Loop thread; lost
  * while Redis is away. */
 void dm_live_redis_record(struct dm_live *l, dm_view entry);
@@ -46,6 +49,9 @@ enum dm_code dm_live_redis_admin(const struct dm_live_redis_config *c, dm_time t
  */
 enum dm_code dm_live_redis_announce(struct dm_live_admin *a, dm_view event,
                                     struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_redis_admin_set_passwords(struct dm_live_admin *a,
+                                               const struct dm_redis_config *c,
+                                               struct dm_error *err) DM_MUST_USE;
 /* dm_live_redis_record of the admin. */
 enum dm_code dm_live_redis_admin_record(struct dm_live_admin *a, dm_view entry,
                                         struct dm_error *err) DM_MUST_USE;

@@ -86,6 +86,27 @@ static enum dm_code ping(struct dm_live_admin *a, struct dm_error *err)
     return live_redis_call(a, &c.call, start_ping, "ping", err);
 }
 
+/* --- other passwords --- */
+
+struct passwords_call {
+    struct live_redis_call call;
+    const struct dm_redis_config *config;
+};
+
+static void start_passwords(struct live_redis_call *c)
+{
+    const struct passwords_call *p = DM_CONTAINER_OF(c, struct passwords_call, call);
+    live_redis_call_end(c, dm_redis_set_passwords(c->admin->redis, p->config, NULL));
+}
+
+enum dm_code dm_live_redis_admin_set_passwords(struct dm_live_admin *a,
+                                               const struct dm_redis_config *c,
+                                               struct dm_error *err)
+{
+    struct passwords_call p = {.call = {.code = DM_OK}, .config = c};
+    return live_redis_call(a, &p.call, start_passwords, "take other passwords", err);
+}
+
 /* --- birth and death --- */
 
 static const struct dm_live_admin_ops admin_ops;

@@ -39,6 +39,9 @@ enum dm_code dm_redis_config_of(const struct dm_settings *s, struct dm_redis_con
 enum dm_code dm_redis_new(struct dm_loop *loop, struct dm_resolver *resolver,
                           const struct dm_redis_config *c, struct dm_redis **ret,
                           struct dm_error *err) DM_MUST_USE; /* connects by itself, never blocks */
+/* Passwords of c, for connections made from now on; DM_INVALID: none of c's, the old ones stay. */
+enum dm_code dm_redis_set_passwords(struct dm_redis *r, const struct dm_redis_config *c,
+                                    struct dm_error *err) DM_MUST_USE;
 /* Asks still pending are answered DM_UNAVAILABLE first. Not from a callback of its own. */
 void dm_redis_free(struct dm_redis *r);
 

@@ -261,6 +261,15 @@ enum dm_code dm_redis_config_copy(struct dm_redis *r, const struct dm_redis_conf
     return DM_OK;
 }
 
+enum dm_code dm_redis_set_passwords(struct dm_redis *r, const struct dm_redis_config *c,
+                                    struct dm_error *err)
+{
+    if (!copy_credential(c->password, c->encoded, &r->password) ||
+        !copy_credential(c->sentinel_password, false, &r->sentinel_password))
+        return fail(err, "Redis: unusable password");
+    return DM_OK;
+}
+
 void dm_redis_config_done(struct dm_redis *r)
 {
     dm_secret_done(&r->password);

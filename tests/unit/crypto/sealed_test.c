@@ -35,8 +35,8 @@ static enum dm_code cross(const char *sealed_by, const char *opened_by, const ch
         assert_int_equal(dm_buf_view(&back).len, 0);
     dm_buf_done(&stored);
     dm_buf_done(&back);
-    dm_sealing_free(a);
-    dm_sealing_free(b);
+    dm_sealing_unref(a);
+    dm_sealing_unref(b);
     return rc;
 }
 
@@ -68,7 +68,7 @@ static void a_passphrase_with_a_comma_opens_what_it_sealed_as_a_whole(void **sta
     dm_secret_done(&key);
     dm_buf_done(&stored);
     dm_buf_done(&back);
-    dm_sealing_free(s);
+    dm_sealing_unref(s);
 }
 
 static void without_a_key_values_stay_in_clear(void **state)
@@ -80,7 +80,7 @@ static void without_a_key_values_stay_in_clear(void **state)
     dm_seal(s, DM_LIT("key"), 0, &stored);
     assert_true(dm_view_eq(dm_buf_view(&stored), DM_LIT("key")));
     dm_buf_done(&stored);
-    dm_sealing_free(s);
+    dm_sealing_unref(s);
     assert_int_equal(cross("", "one", "key"), DM_OK); /* data from before encryption was on */
 }
 
@@ -95,7 +95,7 @@ static void spoilt_values_are_refused(void **state)
         assert_int_equal(dm_unseal(s, dm_view_of(spoilt[i]), &back), DM_INVALID);
         dm_buf_done(&back);
     }
-    dm_sealing_free(s);
+    dm_sealing_unref(s);
 }
 
 static void many_keys_are_bounded(void **state)

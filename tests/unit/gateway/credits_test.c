@@ -35,7 +35,7 @@ static void sealed(const char *setting, const char *key, char *out, size_t size)
     dm_seal(s, dm_view_of(key), 1700000000 * DM_SEC, &buf);
     snprintf(out, size, "%.*s", DM_FMT(dm_buf_view(&buf)));
     dm_buf_done(&buf);
-    dm_sealing_free(s);
+    dm_sealing_unref(s);
     dm_secret_done(&secret);
 }
 
