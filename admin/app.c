@@ -25,7 +25,7 @@ enum {
 
 struct adm_app {
     struct adm_app_config config;
-    /* settings, keys, sealing, security, seeded: pointers are swapped under it, never used; watch */
+    /* settings, keys, sealing, security, seeded: swapped under it, never used; watch */
     pthread_mutex_t lock;
     pthread_mutex_t publish_lock; /* held while a change is stored and published; guards mark */
     uint64_t mark;                /* generations below it are reserved, as far as we know */
