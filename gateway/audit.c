@@ -5,7 +5,8 @@
 #include "gateway/worker.h"
 
 enum {
-    RECORD_MAX = 32 * 1024, /* a path and a forwarding field are the long ones, escaped */
+    TEXT_MAX = 1024,        /* of a path, of a forwarding field: then cut, as in the access line */
+    RECORD_MAX = 64 * 1024, /* nothing but escapes fits: nobody's length keeps an event away */
     EXTRA_MAX = 4,
     BASE = 7
 };
@@ -24,10 +25,15 @@ static dm_view username(const struct gw_request *rq)
 
 /* --- on its way to the admin's trail (operations.md §8.5) --- */
 
+static void write_text(struct dm_buf *out, dm_view value)
+{
+    dm_json_write_str(dm_view_sub(value, 0, TEXT_MAX), out);
+}
+
 static void write_str(struct dm_buf *out, const char *key, dm_view value)
 {
     dm_buf_addf(out, ",\"%s\":", key);
-    dm_json_write_str(value, out);
+    write_text(out, value);
 }
 
 static void write_details(struct dm_buf *out, const struct event *e)
@@ -41,7 +47,7 @@ static void write_details(struct dm_buf *out, const struct event *e)
         if (f->kind == DM_LOG_I64)
             dm_buf_add_i64(out, f->num);
         else
-            dm_json_write_str(f->str, out);
+            write_text(out, f->str);
     }
     dm_buf_add_byte(out, '}');
 }
@@ -102,9 +108,12 @@ static void tell(const struct gw_request *rq, const struct event *e)
 void gw_audit_blocked(const struct gw_request *rq, const char *action, dm_view target,
                       const char *reason)
 {
-    const struct event e = {action, action, target, "blocked",
-                            {DM_FC("reason", reason),
-                             DM_F("xff", rq->in.forwarding.x_forwarded_for)}};
+    const struct event e = {
+        action,
+        action,
+        target,
+        "blocked",
+        {DM_FC("reason", reason), DM_F("xff", rq->in.forwarding.x_forwarded_for)}};
 
     tell(rq, &e);
 }
@@ -113,7 +122,10 @@ void gw_audit_body_size(const struct gw_request *rq)
 {
     const struct dm_request_head *head = &rq->x->head;
     const char *action = "request.body_size_exceeded";
-    const struct event e = {action, action, rq->target.raw_path, "blocked",
+    const struct event e = {action,
+                            action,
+                            rq->target.raw_path,
+                            "blocked",
                             {DM_FI(head->has_length ? "content_length" : "bytes_received",
                                    head->has_length ? head->length : rq->x->bytes_in),
                              DM_FI("limit", rq->in.body_limit),
@@ -126,8 +138,8 @@ void gw_audit_body_size(const struct gw_request *rq)
 static void suspicious(const struct gw_request *rq, dm_view target, const char *status,
                        const char *reason)
 {
-    const struct event e = {"suspicious-activity", "auth.suspicious", target, status,
-                            {DM_FC("reason", reason)}};
+    const struct event e = {
+        "suspicious-activity", "auth.suspicious", target, status, {DM_FC("reason", reason)}};
 
     tell(rq, &e);
 }

@@ -210,6 +210,7 @@ def test_figures_wait_for_redis_in_bounded_memory(stand):
     wait_until(lambda: len(s.events()) == sent - lost, DEADLINE, "every event that was kept")
     assert s.gateway_metric('doorman_stream_lost_total{stream="metrics"}') == 0
     assert "records for the admin lost" in gateway.log()
+    assert {len(event["target"]) for event in s.events()} == {1024}  # cut, not left out
     assert_chain(s.trail())
 
 
