@@ -256,6 +256,26 @@ static enum dm_code carry_revocation(void *ctx, const struct dm_json *doc, struc
     return dm_documents_delete(c->d, "revocations", old, one ? 3 : 2, &deleted, err);
 }
 
+/* --- rules that this release does not enforce (docs/limits.md): never in silence --- */
+
+static enum dm_code tell_unenforced(struct dm_documents *d, struct dm_error *err)
+{
+    static const struct {
+        const char *collection, *flag; /* flag: only those in which it is true; NULL: all */
+    } rules[] = {{"endpoint_validations", "validation_enabled"}, {"user_tier_assignments", NULL}};
+    enum dm_code rc = DM_OK;
+
+    for (size_t i = 0; rc == DM_OK && i < DM_COUNT_OF(rules); i++) {
+        const struct dm_filter on = {.field = rules[i].flag, .kind = DM_JSON_BOOL, .num = 1};
+        uint64_t n = 0;
+        rc = dm_documents_count(d, rules[i].collection, &on, rules[i].flag != NULL, &n, err);
+        if (rc == DM_OK && n > 0)
+            DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "documents.not_enforced",
+                   DM_FC("collection", rules[i].collection), DM_FI("count", (int64_t)n));
+    }
+    return rc;
+}
+
 enum dm_code adm_carry_over(struct dm_documents *d, uint64_t *ret_changed, struct dm_error *err)
 {
     static const struct {
@@ -272,6 +292,8 @@ enum dm_code adm_carry_over(struct dm_documents *d, uint64_t *ret_changed, struc
 
     for (size_t i = 0; rc == DM_OK && i < DM_COUNT_OF(kinds); i++)
         rc = dm_documents_each(d, kinds[i].collection, kinds[i].carry, &c, err);
+    if (rc == DM_OK)
+        rc = tell_unenforced(d, err);
     if (rc == DM_OK)
         *ret_changed = c.changed;
     return rc;

@@ -273,6 +273,11 @@ def test_a_revocation_taken_back_stays_so_after_a_restart(on_stores):
     assert old.call("/orders/v1/hello", old.login("bob")).status_code == 200
 
 
+def test_rules_that_are_not_enforced_are_told(old):
+    told = [line for line in old.program.log().splitlines() if "documents.not_enforced" in line]
+    assert len(told) == 1 and "endpoint_validations" in told[0] and "count=1" in told[0]
+
+
 # --- what is left alone ---
 
 UNSERVED = ("vault_entries", "tiers", "endpoint_validations", "crud_data_orders", "groups")
@@ -292,7 +297,8 @@ def test_documents_that_need_nothing_are_not_written(on_stores):
         old.login("alice")
         alice = database.users.find_one({"username": "alice"})
         assert alice["_id"] == before["_id"] and alice["password"].startswith("$argon2id$")
-        assert database.endpoint_validations.find_one()["validation_schema"] == {
+        assert database.endpoint_validations.find_one({"endpoint_id": made.HELLO})[
+            "validation_schema"] == {
             "name": {"required": True, "type": "string"}}
 
 
