@@ -264,8 +264,8 @@ static const struct program program = {
             "Needed: MONGO_DB_HOSTS or MONGO_DB_URI, REDIS_HOST or REDIS_URL,\n"
             "DOORMAN_ADMIN_PASSWORD, and JWT_SECRET_KEY (or JWT_KEYS).\n"
             "\n"
-            "signals: TERM, INT  drain, exit 0     HUP  read the settings again, reopen the log "
-            "files\n" OPTIONS_HELP_EXIT,
+            "signals: TERM, INT  drain, exit 0     USR2  not ready any more\n"
+            "         HUP  read the settings again, reopen the log files\n" OPTIONS_HELP_EXIT,
     .commands = commands,
     .n_commands = DM_COUNT_OF(commands),
     .prepare = prepare,

@@ -117,7 +117,8 @@ static const struct program program = {
             "\n" OPTIONS_HELP SMOKE_HELP OPTIONS_HELP_FLAGS
             "Needed: DOORMAN_ADMIN_PASSWORD and JWT_SECRET_KEY (or JWT_KEYS).\n"
             "\n"
-            "signals: TERM, INT  drain, dump, exit 0     USR1  write a dump now\n"
+            "signals: TERM, INT  drain, dump, exit 0     USR1  write a dump now     USR2  not "
+            "ready any more\n"
             "         HUP  read the settings again, reopen the log files\n" OPTIONS_HELP_EXIT,
     .commands = commands,
     .n_commands = DM_COUNT_OF(commands),

@@ -357,8 +357,8 @@ static const struct program program = {
             "Needed: REDIS_HOST or REDIS_URL, and the keys that tokens are verified with\n"
             "(JWT_KEYS with public halves, or JWT_SECRET_KEY as the admin has it).\n"
             "\n"
-            "signals: TERM, INT  drain, exit 0     HUP  read the settings again, reopen the log "
-            "files\n" OPTIONS_HELP_EXIT,
+            "signals: TERM, INT  drain, exit 0     USR2  not ready any more\n"
+            "         HUP  read the settings again, reopen the log files\n" OPTIONS_HELP_EXIT,
     .prepare = prepare,
     .start = start,
     .port = port,
