@@ -4,6 +4,7 @@
 #   images.sh [TAG]        default: test
 #
 # Needs scripts/deps cluster, and the base image (kubernetes/base.sh) where no registry is reached.
+# All come from one copy of the tree, so edits meanwhile cost no second compilation and mix nothing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 TAG=${1:-test}
@@ -15,10 +16,16 @@ image() { # name, arguments of buildah
     buildah bud --isolation chroot --pull=false --layers -t "localhost/$name:$TAG" "$@"
 }
 
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+git ls-files -z --cached --others --exclude-standard |
+    tar --create --null --ignore-failed-read --files-from=- 2>/dev/null | tar --extract -C "$tree"
+ferretdb=$(./scripts/ferretdb)
+cd "$tree"
+
 image doorman-gateway -f Dockerfile.gateway .
 image doorman-admin -f Dockerfile.admin .
 image doorman --target doorman -f Dockerfile.admin .
 image doorman-test-tools -f tests/cluster/images/Dockerfile.tools tests/cluster
 image doorman-example-orders -f examples/orders/Dockerfile examples/orders
-image doorman-test-ferretdb -f tests/cluster/images/Dockerfile.ferretdb \
-    "$(dirname "$(./scripts/ferretdb)")"
+image doorman-test-ferretdb -f tests/cluster/images/Dockerfile.ferretdb "$(dirname "$ferretdb")"

@@ -109,6 +109,13 @@ def test_monitors_are_left_out_where_the_operator_is_missing():
                      "PodDisruptionBudget", "Ingress", "NetworkPolicy"}
 
 
+def test_a_pod_with_the_sidecar_is_reached_at_its_port_only():
+    made = of_kind(rendered("-f", ROOT / "helm" / "ci" / "sidecars.yaml"), "NetworkPolicy")
+    policy = [p["spec"] for p in made if p["metadata"]["name"].endswith("-sidecars")][0]
+    assert policy["podSelector"]["matchLabels"]["doorman.io/injected"] == "true"
+    assert [r["ports"][0]["port"] for r in policy["ingress"]] == [5001, 9464]
+
+
 def test_an_ingress_never_shows_metrics_or_internals():
     made = of_kind(rendered("-f", ROOT / "helm" / "ci" / "production.yaml"), "Ingress")
     paths = [p["path"] for i in made for r in i["spec"]["rules"] for p in r["http"]["paths"]]

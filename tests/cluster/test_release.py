@@ -5,7 +5,8 @@ import re
 import time
 
 import pytest
-from harness.cluster import ROOT, TAG, helm, kill_process_of, run, wait_until
+from harness.cluster import (ROOT, TAG, helm, kill_process_of, peer_ports, process_of, run,
+                             wait_until)
 
 ROLLOUT = 180
 POLICY = 10  # a change of policy is in force; a second where nothing else runs
@@ -46,6 +47,10 @@ def test_nothing_in_a_gateways_pod_points_to_mongodb(release):
     assert "PRIVATE" not in release.secret(f"{release.full}-gateway", "policy-verify-key")
     static = release.space.get("configmap", f"{release.full}-static")["data"]
     assert not [k for k in static if "MONGO" in k or "DATABASE" in k]
+    entry, admin = process_of(pod), process_of(release.space.pods("admin")[0])
+    if entry is not None:  # the node is this machine
+        assert 6379 in peer_ports(entry) and 27017 not in peer_ports(entry)
+        assert 27017 in peer_ports(admin)
 
 
 def test_pods_keep_the_restricted_standard_and_have_no_token(release):

@@ -312,16 +312,30 @@ class Release:
         return text
 
 
-def kill_process_of(space, pod):
-    """SIGKILL to the pod's process where its node is this machine; else the nearest to it."""
+def process_of(pod):
+    """/proc/PID of the pod's program where its node is this machine, else None."""
     name = pod["metadata"]["name"]
-    for entry in pathlib.Path("/proc").iterdir():
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
             program = (entry / "comm").read_text()
-        except (OSError, ValueError):
+        except OSError:
             continue
         if f"HOSTNAME={name}".encode() in environment and program.startswith("doorman"):
-            os.kill(int(entry.name), signal.SIGKILL)
-            return
-    space.k("delete", "pod", name, "--grace-period=0", "--force")
+            return entry
+    return None
+
+
+def kill_process_of(space, pod):
+    """SIGKILL to the pod's process where its node is this machine; else the nearest to it."""
+    entry = process_of(pod)
+    if entry is not None:
+        os.kill(int(entry.name), signal.SIGKILL)
+    else:
+        space.k("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
+
+
+def peer_ports(entry):
+    """Ports that the network namespace of a process is connected to, as ss would show them."""
+    lines = (entry / "net" / "tcp").read_text().splitlines()[1:]
+    return {int(line.split()[2].split(":")[1], 16) for line in lines}
