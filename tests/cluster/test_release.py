@@ -90,7 +90,7 @@ def test_a_rollout_under_load_fails_no_request(release, published, component):
         space.k("rollout", "status", name, f"--timeout={ROLLOUT}s")
         wait_until(lambda: len(space.pods(component, going=True)) == 2, 60, "the old pods are gone")
     assert load.counts["faults"] == 0 and set(load.counts["statuses"]) == {"200"}, load.counts
-    assert load.counts["rate"] > RATE / 4, "the machine was too busy for this to prove anything"
+    assert load.counts["rate"] > RATE / 8, "the machine was too busy for this to prove anything"
 
 
 def test_a_killed_gateway_fails_only_requests_on_its_own_connections(release, published):

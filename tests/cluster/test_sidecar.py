@@ -98,7 +98,7 @@ def test_a_rollout_of_the_application_fails_no_request(orders, published):
         wait_until(lambda: len(space.get("pods", "-l", f"app={ORDERS}")["items"]) == 2, 90,
                    "the old pods are gone")
     assert load.counts["faults"] == 0 and set(load.counts["statuses"]) == {"200"}, load.counts
-    assert load.counts["rate"] > 50, "the machine was too busy for this to prove anything"
+    assert load.counts["rate"] > 25, "the machine was too busy for this to prove anything"
 
 
 def test_a_job_with_the_sidecar_completes(orders):
