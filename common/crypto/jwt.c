@@ -116,13 +116,12 @@ enum dm_jwt_fault dm_jwt_open(const struct dm_keyset *ks, dm_view token, struct 
     return dm_view_eq(h.alg, dm_jwt_alg_name(dm_key_alg(ret->key))) ? DM_JWT_OK : DM_JWT_BAD_ALG;
 }
 
-enum dm_jwt_fault dm_jwt_check_signature(const struct dm_jwt_parts *parts)
+enum dm_jwt_fault dm_jwt_check_signature(const struct dm_jwt_parts *parts,
+                                         struct dm_jwt_signature *ret)
 {
-    unsigned char signature[DM_SIGNATURE_MAX];
-    size_t len;
-    if (!dm_base64url_decode_to(parts->signature, signature, sizeof(signature), &len))
+    if (!dm_base64url_decode_to(parts->signature, ret->bytes, sizeof(ret->bytes), &ret->len))
         return DM_JWT_MALFORMED;
-    dm_view raw = dm_view_make((const char *)signature, len);
+    dm_view raw = dm_view_make((const char *)ret->bytes, ret->len);
     return dm_key_verify(parts->key, parts->signed_text, raw) ? DM_JWT_OK : DM_JWT_BAD_SIGNATURE;
 }
 
@@ -130,11 +129,12 @@ enum dm_jwt_fault dm_jwt_verify(const struct dm_keyset *ks, dm_view token, enum 
                                 dm_time wall, struct dm_arena *arena, struct dm_jwt_claims *ret)
 {
     struct dm_jwt_parts parts;
+    struct dm_jwt_signature signature;
     struct dm_jwt_claims claims;
     DM_REQUIRE(ks != NULL && arena != NULL && ret != NULL);
     enum dm_jwt_fault f = dm_jwt_open(ks, token, &parts);
     if (f == DM_JWT_OK)
-        f = dm_jwt_check_signature(&parts);
+        f = dm_jwt_check_signature(&parts, &signature);
     if (f == DM_JWT_OK)
         f = dm_jwt_read_claims(parts.payload, arena, &claims);
     if (f == DM_JWT_OK)

@@ -42,12 +42,14 @@ enum dm_jwt_fault dm_jwt_verify(const struct dm_keyset *ks, dm_view token, enum 
 enum dm_code dm_jwt_sign(const struct dm_key *k, dm_view payload_json,
                          struct dm_buf *out) DM_MUST_USE;
 
-/* Verified tokens of asymmetric keys, by SHA-256 of the token; bounded, least recently used goes
- * first, expiry respected, dropped whole when the keyset changes. One thread (a worker's own). */
+/* Claims of verified tokens; bounded, least recently used goes first, expiry respected, dropped
+ * whole when the keyset changes. Tokens of asymmetric keys are known by their SHA-256 and not
+ * verified again; those of HMAC keys are, each time, and known by their MAC: only reading their
+ * claims is saved. One thread (a worker's own). */
 struct dm_jwt_cache;
 struct dm_jwt_cache *dm_jwt_cache_new(size_t entries);
 void dm_jwt_cache_free(struct dm_jwt_cache *c);
-/* As dm_jwt_verify; HMAC keys bypass the cache. */
+/* As dm_jwt_verify. */
 enum dm_jwt_fault dm_jwt_cache_verify(struct dm_jwt_cache *c, const struct dm_keyset *ks,
                                       dm_view token, enum dm_jwt_use use, dm_time wall,
                                       struct dm_arena *arena,

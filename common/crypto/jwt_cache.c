@@ -16,10 +16,10 @@ enum {
 static const uint32_t NONE = UINT32_MAX;
 
 struct entry {
-    unsigned char digest[DM_SHA256_LEN];
-    struct dm_jwt_claims claims; /* views point into text */
-    uint32_t newer, older;       /* order of use */
-    uint32_t chain;              /* next of the same bucket, or of the free list */
+    unsigned char digest[DM_SHA256_LEN]; /* of the token, or its MAC where the key is an HMAC one */
+    struct dm_jwt_claims claims;         /* views point into text */
+    uint32_t newer, older;               /* order of use */
+    uint32_t chain;                      /* next of the same bucket, or of the free list */
     char text[TEXT_MAX];
 };
 
@@ -187,34 +187,58 @@ static void use_keys(struct dm_jwt_cache *c, const struct dm_keyset *ks)
     c->keys = dm_keyset_ref((struct dm_keyset *)(uintptr_t)ks); /* counting is all that changes */
 }
 
+/* What stands for a token whose signature holds: the MAC of its text, of HS384 and HS512 the first
+ * half. Two texts that share it are a collision of the hash, for the holder of the key too. */
+static enum dm_jwt_fault check_mac(const struct dm_jwt_parts *parts,
+                                   unsigned char ret_digest[DM_SHA256_LEN])
+{
+    struct dm_jwt_signature mac;
+    enum dm_jwt_fault f = dm_jwt_check_signature(parts, &mac);
+    if (f != DM_JWT_OK)
+        return f;
+    DM_ASSERT(mac.len >= DM_SHA256_LEN);
+    memcpy(ret_digest, mac.bytes, DM_SHA256_LEN);
+    return DM_JWT_OK;
+}
+
+static enum dm_jwt_fault read_claims(const struct dm_jwt_parts *parts, enum dm_jwt_use use,
+                                     dm_time wall, struct dm_arena *arena,
+                                     struct dm_jwt_claims *ret)
+{
+    enum dm_jwt_fault f = dm_jwt_read_claims(parts->payload, arena, ret);
+    return f == DM_JWT_OK ? dm_jwt_judge(ret, use, wall) : f;
+}
+
 enum dm_jwt_fault dm_jwt_cache_verify(struct dm_jwt_cache *c, const struct dm_keyset *ks,
                                       dm_view token, enum dm_jwt_use use, dm_time wall,
                                       struct dm_arena *arena, struct dm_jwt_claims *ret)
 {
     struct dm_jwt_parts parts;
+    struct dm_jwt_signature signature;
     struct dm_jwt_claims claims;
     unsigned char digest[DM_SHA256_LEN];
     DM_REQUIRE(c != NULL && ks != NULL && arena != NULL && ret != NULL);
     enum dm_jwt_fault f = dm_jwt_open(ks, token, &parts);
     if (f != DM_JWT_OK)
         return f;
-    bool cached = dm_key_asymmetric(parts.key);
-    if (cached) {
-        use_keys(c, ks);
+    bool asymmetric = dm_key_asymmetric(parts.key);
+    use_keys(c, ks);
+    if (asymmetric)
         dm_sha256(token, digest);
-        uint32_t i = find(c, digest);
-        if (i != NONE)
-            return hit(c, i, use, wall, arena, ret);
-    }
-    f = dm_jwt_check_signature(&parts);
-    if (f == DM_JWT_OK)
-        f = dm_jwt_read_claims(parts.payload, arena, &claims);
-    if (f == DM_JWT_OK)
-        f = dm_jwt_judge(&claims, use, wall);
+    else
+        f = check_mac(&parts, digest);
     if (f != DM_JWT_OK)
         return f;
-    if (cached)
-        put(c, digest, &claims);
+    uint32_t i = find(c, digest);
+    if (i != NONE)
+        return hit(c, i, use, wall, arena, ret);
+    if (asymmetric)
+        f = dm_jwt_check_signature(&parts, &signature);
+    if (f == DM_JWT_OK)
+        f = read_claims(&parts, use, wall, arena, &claims);
+    if (f != DM_JWT_OK)
+        return f;
+    put(c, digest, &claims);
     *ret = claims;
     return DM_JWT_OK;
 }

@@ -185,19 +185,19 @@ static void check_payload(dm_view payload, struct dm_arena *arena)
     dm_buf_done(&token);
 }
 
-/* The same payload under the EC key: cached and plain verification agree, twice. */
-static void check_cache(dm_view payload, struct dm_arena *arena)
+/* The same payload under a key: cached and plain verification agree, twice. */
+static void check_cache(const struct dm_keyset *ks, dm_view payload, struct dm_arena *arena)
 {
     struct dm_jwt_claims plain, cached;
     struct dm_buf token;
     dm_buf_init(&token, 1 << 20);
     if (payload.len > 0 && payload.ptr[0] == '{' &&
-        dm_jwt_sign(dm_keyset_signer(ec_keys), payload, &token) == DM_OK) {
+        dm_jwt_sign(dm_keyset_signer(ks), payload, &token) == DM_OK) {
         dm_view t = dm_buf_view(&token);
         enum dm_jwt_fault f =
-            dm_jwt_verify(ec_keys, t, DM_JWT_ACCESS, (dm_time)NOW * DM_SEC, arena, &plain);
+            dm_jwt_verify(ks, t, DM_JWT_ACCESS, (dm_time)NOW * DM_SEC, arena, &plain);
         for (int i = 0; i < 2; i++) {
-            DM_REQUIRE(dm_jwt_cache_verify(cache, ec_keys, t, DM_JWT_ACCESS, (dm_time)NOW * DM_SEC,
+            DM_REQUIRE(dm_jwt_cache_verify(cache, ks, t, DM_JWT_ACCESS, (dm_time)NOW * DM_SEC,
                                            arena, &cached) == f);
             DM_REQUIRE(f != DM_JWT_OK ||
                        (dm_view_eq(plain.sub, cached.sub) && plain.exp == cached.exp &&
@@ -224,7 +224,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_payload(rest, &arena);
         break;
     case 'c':
-        check_cache(rest, &arena);
+        check_cache(ec_keys, rest, &arena);
+        check_cache(hmac_keys, rest, &arena);
         break;
     default:
         check_token(dm_view_make((const char *)data, size), &arena);

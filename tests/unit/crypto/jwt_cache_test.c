@@ -6,7 +6,7 @@
 
 #include "crypto/jwt.h"
 
-/* A key's verify is counted by what it needs and a hit does not: an arena of the payload's size.
+/* Reading claims is counted by what it needs and a hit does not: an arena of the payload's size.
  * The cache's own copy is smaller, so the arena's use tells a hit from a miss. */
 struct fixture {
     struct dm_keyset *rsa, *rsa_again, *hmac;
@@ -230,16 +230,72 @@ static void a_token_with_the_same_text_but_another_signature_is_no_hit(void **st
     dm_mem_free(token);
 }
 
-static void hmac_tokens_bypass_the_cache(void **state)
+static void hmac_tokens_are_verified_each_time_and_read_once(void **state)
 {
     struct fixture *f = *state;
     bool hit;
-    char *token = sign(f->hmac, "bob", 1800000000, "");
+    char *token = sign(f->hmac, "bob", 1700000010, ",\"token_use\":\"access\"");
     for (int i = 0; i < 3; i++) {
         assert_int_equal(verify(f, f->hmac, token, now, &hit), DM_JWT_OK);
-        assert_false(hit);
+        assert_true(hit == (i > 0));
+        assert_view(f->claims.sub, DM_LIT("bob"));
+        assert_view(f->claims.jti, DM_LIT("j-bob"));
+        assert_view(f->claims.token_use, DM_LIT("access"));
     }
+    struct dm_keyset *other = build(&(struct dm_keyset_source){.secret = DM_LIT("9876543210")});
+    assert_int_equal(verify(f, other, token, now, &hit), DM_JWT_BAD_SIGNATURE);
+    dm_keyset_unref(other);
+    assert_int_equal(verify(f, f->hmac, token, 1700000011 * DM_SEC, &hit), DM_JWT_EXPIRED);
     dm_mem_free(token);
+}
+
+static void longer_macs_are_remembered_too(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const algorithms[] = {"HS384", "HS512"};
+    for (size_t i = 0; i < DM_COUNT_OF(algorithms); i++) {
+        char keys[128];
+        bool hit;
+        (void)snprintf(keys, sizeof(keys),
+                       "[{\"kid\":\"k\",\"algorithm\":\"%s\",\"active\":true,"
+                       "\"secret\":\"0123456789\"}]",
+                       algorithms[i]);
+        struct dm_keyset *ks = build(&(struct dm_keyset_source){.jwt_keys = dm_view_of(keys)});
+        char *token = sign(ks, "bob", 1800000000, "");
+        assert_int_equal(verify(f, ks, token, now, &hit), DM_JWT_OK);
+        assert_false(hit);
+        assert_int_equal(verify(f, ks, token, now, &hit), DM_JWT_OK);
+        assert_true(hit);
+        char *last = strrchr(token, '.') + 60; /* behind the half that is remembered */
+        *last = *last == 'A' ? 'B' : 'A';
+        assert_int_equal(verify(f, ks, token, now, &hit), DM_JWT_BAD_SIGNATURE);
+        dm_mem_free(token);
+        dm_keyset_unref(ks);
+    }
+}
+
+static void any_other_text_under_a_known_mac_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    bool hit;
+    char *token = sign(f->hmac, "bob", 1800000000, ""),
+         *twin = sign(f->hmac, "eve", 1800000000, "");
+    size_t len = strlen(token);
+    assert_int_equal(len, strlen(twin));
+    assert_int_equal(verify(f, f->hmac, token, now, &hit), DM_JWT_OK);
+    size_t signature = (size_t)(strrchr(token, '.') - token) + 1;
+    memcpy(twin + signature, token + signature, len - signature);
+    assert_int_equal(verify(f, f->hmac, twin, now, &hit), DM_JWT_BAD_SIGNATURE);
+    for (size_t i = 0; i < len; i++) {
+        char was = token[i];
+        token[i] = was == 'A' ? 'B' : 'A';
+        assert_int_not_equal(verify(f, f->hmac, token, now, &hit), DM_JWT_OK);
+        token[i] = was;
+    }
+    assert_int_equal(verify(f, f->hmac, token, now, &hit), DM_JWT_OK);
+    assert_true(hit);
+    dm_mem_free(token);
+    dm_mem_free(twin);
 }
 
 static void claims_too_long_for_an_entry_are_verified_each_time(void **state)
@@ -269,7 +325,9 @@ int main(void)
         TEST(a_keyset_lives_as_long_as_the_cache_knows_it),
         TEST(refused_tokens_are_not_kept),
         TEST(a_token_with_the_same_text_but_another_signature_is_no_hit),
-        TEST(hmac_tokens_bypass_the_cache),
+        TEST(hmac_tokens_are_verified_each_time_and_read_once),
+        TEST(longer_macs_are_remembered_too),
+        TEST(any_other_text_under_a_known_mac_is_refused),
         TEST(claims_too_long_for_an_entry_are_verified_each_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
