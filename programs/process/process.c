@@ -77,7 +77,7 @@ static void make_control(struct process *p)
 }
 
 /* Before any part: what needs no other machine. 0, or the exit code. */
-static int prepare(struct process *p, const char *config_file, dm_view warnings)
+static int prepare(struct process *p, const struct reload_begin *begin)
 {
     if (!process_fd_limit_good(p))
         return EX_CONFIG;
@@ -88,7 +88,7 @@ static int prepare(struct process *p, const char *config_file, dm_view warnings)
         return EX_OSERR;
     if (!make_keys(p))
         return EX_CONFIG;
-    p->reload = reload_new(p, config_file, warnings);
+    p->reload = reload_new(p, begin);
     if (p->program->prepare != NULL)
         p->program->prepare(p);
     return process_open_status(p) ? 0 : EX_UNAVAILABLE;
@@ -216,22 +216,48 @@ static void init_stop(struct process *p)
     pthread_mutex_init(&p->stop_lock, NULL);
 }
 
+static bool has_files(const struct dm_settings *s)
+{
+    dm_view path;
+
+    return dm_settings_file(s).len > 0 || dm_settings_watched(s, 0, &path);
+}
+
+/* The digest tells of the files before they were read, so a change while they are read is noticed
+ * later: which files those are, a first load tells. */
+static struct dm_settings *load(const struct program *program, const struct options *o,
+                                struct dm_buf *warnings, unsigned char ret_digest[DM_SHA256_LEN])
+{
+    struct dm_settings *s = load_settings(program, o, warnings);
+
+    if (s == NULL)
+        return NULL;
+    dm_settings_digest(s, ret_digest);
+    if (!has_files(s))
+        return s;
+    dm_settings_unref(s);
+    dm_buf_clear(warnings);
+    return load_settings(program, o, warnings);
+}
+
 int process_run(const struct program *program, struct process *p, const struct options *o)
 {
+    unsigned char digest[DM_SHA256_LEN];
     struct dm_buf warnings;
     int code = EX_CONFIG;
 
     dm_fault_from_env();
     p->program = program;
     dm_buf_init(&warnings, TEXT_CAP);
-    p->settings = load_settings(program, o, &warnings);
+    p->settings = load(program, o, &warnings, digest);
     if (p->settings != NULL) {
         process_current_init(p);
         p->host = dm_mem_text(p->settings->host);
         init_stop(p);
         start_log(p);
-        code = control_take_pid_file(p, o) ? prepare(p, o->config_file, dm_buf_view(&warnings))
-                                           : EX_UNAVAILABLE;
+        const struct reload_begin begin = {
+            .config_file = o->config_file, .warnings = dm_buf_view(&warnings), .digest = digest};
+        code = control_take_pid_file(p, o) ? prepare(p, &begin) : EX_UNAVAILABLE;
         if (code == 0)
             code = run(p);
         end(p);

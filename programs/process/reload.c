@@ -280,6 +280,8 @@ static void take_over(struct reload *r)
     publish_report(r, make_report(r, changed, reload_kept(run)));
     control_tell_reload(p, r->report, (run->sources & RELOAD_SIGHUP) != 0);
     set_watch(r);
+    if (run->other_files)
+        reload_ask(r, RELOAD_FILE); /* the digest is of the files before: they are read once more */
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Configuration reload complete",
            DM_FI("generation", r->generation));
     if (logs_differ && quieter)
@@ -353,15 +355,15 @@ static void warn_of_mount(dm_view file)
         fclose(mounts);
 }
 
-struct reload *reload_new(struct process *p, const char *config_file, dm_view warnings)
+struct reload *reload_new(struct process *p, const struct reload_begin *begin)
 {
     struct reload *r = DM_NEW(struct reload);
     const struct dm_settings *s = p->current;
 
     r->p = p;
-    if (config_file != NULL || dm_settings_file(s).len > 0)
-        r->config_file =
-            dm_mem_text(config_file != NULL ? dm_view_of(config_file) : dm_settings_file(s));
+    if (begin->config_file != NULL || dm_settings_file(s).len > 0)
+        r->config_file = dm_mem_text(begin->config_file != NULL ? dm_view_of(begin->config_file)
+                                                                : dm_settings_file(s));
     char instance[DM_UUID_LEN + 1];
     dm_random_uuid(instance);
     (void)snprintf(r->announcement, sizeof r->announcement, EVENT " %s", instance);
@@ -373,13 +375,13 @@ struct reload *reload_new(struct process *p, const char *config_file, dm_view wa
     r->bell = (struct dm_io){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .fn = on_bell};
     DM_REQUIRE(r->bell.fd >= 0);
     dm_loop_watch_level(p->control, &r->bell, EPOLLIN);
-    dm_settings_digest(s, r->run.digest);
+    memcpy(r->run.digest, begin->digest, sizeof r->run.digest);
     reload_gauges_init(&r->gauges, p->metrics, process_shard(p));
-    reload_gauges_loaded(&r->gauges, NULL, s, warnings, 0, r->generation,
+    reload_gauges_loaded(&r->gauges, NULL, s, begin->warnings, 0, r->generation,
                          dm_clock_wall(&dm_clock_system));
     r->run.outcome = RELOAD_LOADED;
     r->report = make_report(r, NULL, NULL);
-    reload_log_warnings(warnings);
+    reload_log_warnings(begin->warnings);
     DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Configuration loaded", DM_F("file", dm_settings_file(s)),
            DM_FI("generation", r->generation),
            DM_FI("overridden_by_env",

@@ -19,8 +19,12 @@ enum reload_source {
 };
 
 /* --- control thread --- */
-/* warnings: of the first load, a line each. config_file: as on the command line, or NULL. */
-struct reload *reload_new(struct process *p, const char *config_file, dm_view warnings);
+struct reload_begin {            /* the first load */
+    const char *config_file;     /* as on the command line, or NULL */
+    dm_view warnings;            /* a line each */
+    const unsigned char *digest; /* of the files, taken before they were read */
+};
+struct reload *reload_new(struct process *p, const struct reload_begin *begin);
 void reload_start(struct reload *r); /* everything is up: from now on runs happen */
 /* No more runs; whoever waits for one is told. Before the parts end. */
 void reload_stop(struct reload *r);

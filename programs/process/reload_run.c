@@ -150,8 +150,7 @@ void reload_run(struct reload_run *run)
     run->n_kept = dm_settings_keep_restart_only(run->settings, run->first, run->kept);
     if (!build_keys(run))
         return;
-    if (!same_files(run->settings, run->current)) /* what others hold counts from now on */
-        dm_settings_digest(run->settings, run->digest);
+    run->other_files = !same_files(run->settings, run->current);
     run->outcome = RELOAD_LOADED;
 }
 

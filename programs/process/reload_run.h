@@ -20,6 +20,7 @@ struct reload_run {
     unsigned char digest[DM_SHA256_LEN];
     /* out; the caller's */
     enum reload_outcome outcome;
+    bool other_files; /* LOADED: than before, so nobody watched them while they were read */
     struct dm_settings *settings; /* LOADED: with a reference */
     struct dm_keyset *new_keys;   /* likewise; the old ones where nothing changed */
     bool *kept;                   /* by row: changed, but only a restart takes it over */

@@ -7,6 +7,7 @@ one process; how long that takes is a question for tests of its own.
 """
 
 import atexit
+import base64
 import itertools
 import json
 import os
@@ -47,6 +48,17 @@ def readyz(program):
         return json.load(refused)
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return None
+
+
+def policy_pair():
+    """POLICY_SIGNING_KEY and POLICY_VERIFY_KEY."""
+    from cryptography.hazmat.primitives import serialization as s
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(s.Encoding.Raw, s.PrivateFormat.Raw, s.NoEncryption())
+    public = key.public_key().public_bytes(s.Encoding.Raw, s.PublicFormat.Raw)
+    return base64.b64encode(private).decode(), base64.b64encode(public).decode()
 
 
 class Split:

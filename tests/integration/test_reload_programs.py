@@ -9,7 +9,7 @@ from harness import platform
 from harness.config import ConfigFile, generation, reloads
 from harness.platform import expect
 from harness.process import wait_until
-from harness.split import Split
+from harness.split import Split, policy_pair
 
 pytestmark = pytest.mark.memory
 
@@ -165,5 +165,43 @@ def test_the_key_of_api_keys_rolls(tmp_path, upstream):
         assert user.get(after).status_code == 200
         assert user.get(before).status_code == 502  # sealed with a key that nobody has any more
         assert "encryption-key" not in running.log()
+    finally:
+        running.stop()
+
+
+def test_the_keys_of_tokens_roll(tmp_path, upstream):
+    """Added everywhere, then signed with, then the old one dropped: nobody is thrown out early."""
+    def keys(*names, active):
+        return json.dumps([{"kid": name, "algorithm": "HS256", "active": name == active,
+                            "secret": f"secret-of-{name}-0123456789abcdef0123456789"}
+                           for name in names])
+
+    secret = tmp_path / "jwt-keys"
+    secret.write_text(keys("old", active="old"))
+    running = Split(tmp_path / "split", {"JWT_SECRET_KEY": None, "JWT_KEYS_FILE": secret,
+                                         "THREADS": "2", "CONFIG_DEBOUNCE_MS": "20",
+                                         "CONFIG_POLL_SECONDS": "0"})
+    signing, verifying = policy_pair()
+    running.admin_program.settings["POLICY_SIGNING_KEY"] = signing
+    running.gateways[0].settings["POLICY_VERIFY_KEY"] = verifying
+    running.start()
+    try:
+        admin = platform.login(running.url)
+        user = platform.make_user(admin)
+        api = platform.make_api(admin, upstream.url)
+        platform.make_endpoint(admin, api, "/hello")
+        platform.subscribe(admin, user, api)
+        path = platform.rest_path(api, "/hello")
+        roll(running.programs, secret, keys("old", "new", active="old"))
+        assert user.get(path).status_code == 200
+        roll(running.programs, secret, keys("old", "new", active="new"))
+        fresh = platform.login(running.url)
+        assert user.get(path).status_code == 200 and fresh.get(path).status_code == 200
+        roll(running.programs, secret, keys("new", active="new"))
+        assert user.get(path).status_code == 401
+        assert admin.get("/platform/user/me").status_code == 401
+        assert fresh.get("/platform/user/me").status_code == 200
+        assert fresh.get(path).status_code == 200  # an administrator needs no subscription
+        assert "secret-of-" not in running.log()
     finally:
         running.stop()

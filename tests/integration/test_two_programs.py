@@ -13,7 +13,7 @@ import pytest
 from harness import platform
 from harness.platform import expect
 from harness.process import ADMIN_EMAIL, ADMIN_PASSWORD, Doorman, wait_until
-from harness.split import Split, readyz
+from harness.split import Split, policy_pair, readyz
 
 # Far above what a sanitizer build on a loaded machine takes.
 DEADLINE = 20.0
@@ -264,18 +264,6 @@ def test_sidecars_verify_with_public_halves_only(start_split, upstream, tmp_path
                                              "JWT_KEYS": json.dumps(both)},
                       ("check-config",), name="doorman-gateway").spawn()
     assert refused.wait() == 78 and "JWT_KEYS" in refused.log()
-
-
-def policy_pair():
-    import base64
-
-    from cryptography.hazmat.primitives import serialization as s
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(s.Encoding.Raw, s.PrivateFormat.Raw, s.NoEncryption())
-    public = key.public_key().public_bytes(s.Encoding.Raw, s.PublicFormat.Raw)
-    return base64.b64encode(private).decode(), base64.b64encode(public).decode()
 
 
 @pytest.fixture(scope="module")
