@@ -14,7 +14,7 @@ enum {
     ORIGIN_MAX = 300     /* a host name of 255 and a port */
 };
 /* The first looks come quickly: with Redis at hand it is ready within milliseconds. */
-static const dm_time first_look = 2 * DM_MS, last_look = 250 * DM_MS;
+static const dm_time first_look = 2 * DM_MS, last_look = 50 * DM_MS;
 /* Redis says nothing for so long: away, though the connection stands. */
 static const dm_time silence = 4 * DM_SEC;
 
