@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import math
+import os
 import pathlib
 import selectors
 import signal
@@ -205,6 +206,7 @@ class Outage:
         while self.breakers() != wanted:
             if time.monotonic() - since > DEADLINE:
                 raise TimeoutError("the breaker")
+            time.sleep(0.002)
         return time.monotonic() - since
 
     def run(self, breaks, mends):
@@ -229,10 +231,21 @@ class Outage:
         return max(opened), statistics.median(added), bad, max(back), each
 
 
+@contextlib.contextmanager
+def before_others():
+    """At real-time priority, with all that is started meanwhile: milliseconds are measured here,
+    and other work of the machine would be what is seen."""
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def outages(rate, folder, rounds):
     space = Namespace()
     rows = []
-    with contextlib.ExitStack() as running:
+    with before_others(), contextlib.ExitStack() as running:
         running.callback(space.stop)
         space.start()
         upstream = running.enter_context(nginx(folder))
@@ -402,7 +415,7 @@ def credits(folder):
         # Half-way: all credits are reserved, nobody was answered but those refused.
         wait_until(lambda: upstream.waiting >= LIMIT, DEADLINE, "as many calls as credits")
         wait_until(lambda: len(statuses) == half - LIMIT, DEADLINE, "the refused ones")
-        rig.split.gateways[-1].kill()
+        max(rig.split.gateways, key=lambda g: g.metrics()["doorman_inflight_requests"]).kill()
         upstream.go.set()
         taker.join()
         lost = statuses.count(None)
@@ -439,8 +452,9 @@ def main():
         f"`bench/run --outage`. One sidecar under {PER_SECOND} calls a second on {CONNECTIONS} "
         "kept connections (open loop) while Redis, in a network namespace of its own, breaks and "
         "comes back; three sidecars for the rest. Default settings but those named. Times are seen "
-        "from outside: the sidecar's metrics, asked again and again. On a machine that does other "
-        "work as well they hold that work, too.", "",
+        "from outside: the sidecar's metrics, asked again and again. Outages, changes and "
+        "revocations are measured at real-time priority (SCHED_FIFO): the machine may do other "
+        "work.", "",
         table([["figure", "promised", "measured", ""], *parts]), ""])
     print(text)
     target = ROOT / "build" / "bench" / "results-outage.md" if arguments.quick else \

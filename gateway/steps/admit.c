@@ -142,15 +142,14 @@ static enum gw_next limits_without_store(struct gw_request *rq, unsigned peers)
 }
 
 /* Revocation is decided before the limits: the mirror speaks while it is young enough (or
- * fail-open was chosen); past that 503, whatever the limits' mode says. */
+ * fail-open was chosen); past that 503, whatever the limits' mode says, also to those it holds for
+ * revoked: that may have been taken back. */
 static enum gw_next without_store(struct gw_request *rq)
 {
     const struct dm_settings *s = gw_settings(rq);
     struct dm_live_outlook outlook;
 
     dm_live_look(rq->worker->live, rq->who.claims.sub, rq->who.claims.jti, &outlook);
-    if (outlook.revoked)
-        return revoked(rq);
     if (outlook.mirror_age > s->revocation_max_stale * DM_SEC &&
         s->revocation_fail_mode != DM_REVOCATION_FAIL_MODE_OPEN) {
         if (rq->route.guarded)
@@ -158,6 +157,8 @@ static enum gw_next without_store(struct gw_request *rq)
         rq->who.verified = false; /* a public API serves them as nobody */
         return speak(rq);
     }
+    if (outlook.revoked)
+        return revoked(rq);
     if (rq->permit.refusal != ERR_NONE || rq->limit.n_counters == 0)
         return speak(rq);
     return limits_without_store(rq, outlook.peers);

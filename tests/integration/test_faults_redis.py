@@ -128,6 +128,33 @@ def test_read_only_replica(tmp_path, upstream):
         assert "the server is a replica" in stand.gateway.log()
 
 
+@pytest.mark.parametrize("mode", ["closed", "open"])
+def test_mirror_too_old(tmp_path, upstream, mode):
+    """Past REVOCATION_MAX_STALE nobody knows who is revoked: 503, or the old mirror by choice."""
+    settings = {"REVOCATION_MAX_STALE": "1", "REVOCATION_FAIL_MODE": mode}
+    with standing(tmp_path, upstream, settings=settings) as stand:
+        with stand.load() as load:
+            load.wait_for("local", 200)
+            stand.split.redis.stop()
+            if mode == "closed":
+                load.wait_for("local", 503)
+                load.wait_for("revoked", 503)
+                wait_until(lambda: stand.readiness()[0] == 503, DEADLINE, "readiness")
+            else:
+                age = "doorman_revocation_mirror_age_seconds"
+                wait_until(lambda: stand.gateway.metrics()[age] > 2, DEADLINE, "an old mirror")
+                load.wait_for("local", 200)
+                load.wait_for("revoked", 401)
+                assert stand.readiness() == (200, "degraded", "disconnected")
+            stand.split.redis.start()
+            load.wait_for("local", 200)
+            load.wait_for("revoked", 401)
+        reasons = {a.reason for a in load.seen("local") if a.status != 200}
+        assert reasons <= {"revocation", "user"}
+        assert mode == "open" or "revocation" in reasons
+        assert {a.status for a in load.seen("revoked")} <= {401, 503}
+
+
 @contextlib.contextmanager
 def admin_asleep(stand):
     """Nobody publishes anew before the test has seen what happens until then."""
@@ -153,6 +180,31 @@ def test_emptied(tmp_path, upstream, fault):
             break_and_mend(stand, breaks, wake, reason)
         assert readyz(stand.gateway)["generation"] > generation
         assert redis.command("EXISTS", f"jwt:revoke_all:{stand.revoked.username}") == 1
+
+
+def test_set_back_to_an_older_state(tmp_path, upstream):
+    """As a replica is that took over without the last writes, or a backup: what it does not know is
+    no verdict, and the admin writes all of it again."""
+    with standing(tmp_path, upstream) as stand:
+        redis, key = stand.split.redis, "doorman:policy:current"
+        copy = "redis.call('SET', KEYS[{}], redis.call('GET', KEYS[{}]))"
+        redis.command("EVAL", copy.format(2, 1), 2, key, "older")
+        assert stand.write().status_code == 200
+        revocation = f"jwt:revoke_all:{stand.revoked.username}"
+        with stand.load() as load, admin_asleep(stand) as wake:
+            load.wait_for("deny", 200)
+            redis.command("EVAL", copy.format(1, 2) + " redis.call('DEL', KEYS[3])", 3, key, "older",
+                          revocation)
+            wait_until(lambda: "lost what it held" in stand.gateway.log(), DEADLINE, "the line")
+            since = len(load.answers)
+            load.wait_for("deny", 503)
+            load.wait_for("revoked", 401)
+            assert {a.status for a in load.seen("revoked", since)} == {401}
+            wake()
+            for name in stand.paths:
+                load.wait_for(name, 200)
+        wait_until(lambda: redis.command("EXISTS", revocation) == 1, DEADLINE, "the revocation")
+        assert {a.status for a in load.answers if a.name != "revoked"} <= {200, 503}
 
 
 def test_emptied_for_the_admin(tmp_path, upstream):

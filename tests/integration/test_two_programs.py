@@ -65,21 +65,18 @@ def test_every_sidecar_enforces_what_the_admin_was_told(split, upstream):
     assert [call(g, user, path) for g in split.gateways] == [401, 401]
 
 
-def test_a_change_is_in_force_within_a_second(split, upstream):
+def test_a_change_comes_in_force_in_every_sidecar(split, upstream):
+    """How soon is measured by bench/run --outage."""
     admin, user, path = published(split, upstream)
     name = path.split("/")[3]
     direct = platform.Session(split.admin_program.url)  # no waiting between write and look
     direct.headers.update(admin.headers)
     platform.after_write.pop(split.admin_program.url)
-    took = []
     try:
-        for active, status in [(False, 403), (True, 200)] * 3:
+        for active, status in [(False, 403), (True, 200)]:
             expect(direct.put(f"/platform/api/{name}/v1", json={"active": active}), 200)
-            written = time.monotonic()
             wait_until(lambda s=status: [call(g, user, path) for g in split.gateways] == [s, s],
                        DEADLINE, "the change")
-            took.append(time.monotonic() - written)
-        assert sorted(took)[2] < 1, took  # most of them: the machine may be busy at times
     finally:
         platform.after_write[split.admin_program.url] = split.settle
 

@@ -9,6 +9,8 @@
 
 enum { BOX = 256 }; /* admin threads that may call at once: four times as many as there are */
 
+/* No connection stands: the next attempt may be a good one, but handlers must not pile up. */
+static const dm_time AWAY = DM_SEC;
 static const dm_time ODD_AGAIN = DM_SEC; /* one line a second says enough */
 
 /* --- calls --- */
@@ -16,7 +18,10 @@ static const dm_time ODD_AGAIN = DM_SEC; /* one line a second says enough */
 static void run(struct dm_call *c)
 {
     struct live_redis_call *k = DM_CONTAINER_OF(c, struct live_redis_call, call);
-    k->deadline = dm_loop_now(k->admin->loop) + k->admin->timeout;
+    dm_time patience = k->admin->timeout;
+    if (!dm_redis_connected(k->admin->redis) && patience > AWAY)
+        patience = AWAY;
+    k->deadline = dm_loop_now(k->admin->loop) + patience;
     k->start(k);
 }
 

@@ -1,7 +1,7 @@
 /* The breaker in front of Redis (R4): while it is open no call waits for a store that does not
  * answer, and what the process knows by itself decides. One per handle; the process says once that
  * the store is away and once that it is back. */
-#include "store/redis/live_redis_priv.h"
+#include "store/redis/live_redis_policy.h"
 
 #include "base/log.h"
 
@@ -50,13 +50,19 @@ static void set(struct live_breaker *b, bool open, const char *why)
     tell(b, why);
 }
 
-/* Redis is back when it answers with the policy it is known to hold: one that was emptied knows
- * neither revocations nor counts until the admin has written them again. */
-static bool knows_us(struct dm_live_redis *hub, const struct dm_redis_reply *reply)
+/* Redis is back when it answers with the policy it is known to hold, or newer: one that was
+ * emptied, set back, or replaced by a replica without the last writes knows neither all revocations
+ * nor counts until the admin has written them again, and raised the generation. */
+static bool knows_us(struct live_breaker *b, const struct dm_redis_reply *reply)
 {
-    if (dm_redis_type(reply) == DM_REDIS_TEXT)
-        atomic_store(&hub->seen_policy, true);
-    return dm_redis_type(reply) == DM_REDIS_TEXT || !atomic_load(&hub->seen_policy);
+    const struct live_policy_side *side = b->handle->policy;
+    struct dm_policy_value v;
+
+    if (dm_redis_type(reply) != DM_REDIS_TEXT)
+        return !atomic_load(&b->handle->hub->seen_policy);
+    atomic_store(&b->handle->hub->seen_policy, true);
+    return dm_policy_read(dm_redis_text(reply), &v) && v.form == DM_POLICY_CURRENT &&
+           (side == NULL || v.generation >= side->generation);
 }
 
 static void on_probe(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
@@ -66,7 +72,7 @@ static void on_probe(struct dm_redis_ask *q, enum dm_code rc, const struct dm_re
 
     if (rc == DM_OK && took > b->patience)
         rc = DM_TIMEOUT;
-    if (rc == DM_OK && !knows_us(b->handle->hub, reply))
+    if (rc == DM_OK && !knows_us(b, reply))
         live_breaker_open(b, LIVE_STORE_EMPTIED);
     else if (rc == DM_OK)
         set(b, false, "");
