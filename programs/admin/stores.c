@@ -177,6 +177,18 @@ static int open_live(struct stores *s, struct process *p)
     }
 }
 
+/* operations.md §8.15.2: what is evicted is gone for everybody, revocations and policy alike. */
+static void warn_of_eviction(struct dm_live_admin *live)
+{
+    struct dm_live_eviction e;
+    struct dm_error err;
+
+    if (dm_live_redis_eviction(live, &e, &err) == DM_OK && !e.safe)
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE,
+               "Redis may evict policy and revocations: set maxmemory-policy to noeviction",
+               DM_FC("maxmemory_policy", e.policy));
+}
+
 int stores_open(struct stores *s, struct process *p)
 {
     int code = stores_open_documents(p->settings, &s->documents);
@@ -189,8 +201,10 @@ int stores_open(struct stores *s, struct process *p)
     code = open_live(s, p);
     if (code == 0)
         code = insist("Redis", ping_live, s->live, p);
-    if (code == 0)
+    if (code == 0) {
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "Redis connection verified");
+        warn_of_eviction(s->live);
+    }
     return code;
 }
 

@@ -296,3 +296,15 @@ def test_writes_are_refused_and_not_stored(tmp_path, upstream, fault):
         wait_until(lambda: stand.admin.get("/platform/role/all").status_code == 200, DEADLINE,
                    "the admin again")
         assert stand.admin.get("/platform/role/late").status_code == 404
+
+
+def test_eviction_is_warned_of(tmp_path, upstream):
+    redis = RedisServer(tmp_path / "redis", ("maxmemory-policy", "allkeys-lru"))
+    with standing(tmp_path, upstream, redis) as stand:
+        admin = stand.split.admin_program
+        line = next(one for one in admin.log().splitlines() if "may evict" in one)
+        assert "WARNING" in line and "allkeys-lru" in line
+        redis.command("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
+        admin.stop()
+        admin.start()
+        assert admin.log().count("may evict") == 1

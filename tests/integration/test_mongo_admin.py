@@ -16,6 +16,9 @@ DEADLINE = 20.0
 PATIENCE = 15.0
 
 
+LEASE = "{doorman:policy:current}:lease"  # of the admin that was killed
+
+
 class Stand:
     """One admin and its two stores; every start of the admin finds what the last one left."""
 
@@ -78,6 +81,7 @@ def remove_api_with_crash(stand, n):
         stand.admin.stop()
     except (RuntimeError, requests.ConnectionError):
         assert stand.admin.wait() == 137
+        stand.redis.command("DEL", LEASE)  # it would lapse after 5 s
     stand.start()
     session = platform.login(stand.admin.url)
     left = remains(session, api["api_name"])

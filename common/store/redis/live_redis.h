@@ -55,3 +55,10 @@ enum dm_code dm_live_redis_admin_set_passwords(struct dm_live_admin *a,
 /* dm_live_redis_record of the admin. */
 enum dm_code dm_live_redis_admin_record(struct dm_live_admin *a, dm_view entry,
                                         struct dm_error *err) DM_MUST_USE;
+/* maxmemory-policy of the (first) server. safe: policy and revocations stay, or it does not say. */
+struct dm_live_eviction {
+    char policy[32];
+    bool safe;
+};
+enum dm_code dm_live_redis_eviction(struct dm_live_admin *a, struct dm_live_eviction *ret,
+                                    struct dm_error *err) DM_MUST_USE;

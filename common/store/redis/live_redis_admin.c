@@ -1,5 +1,7 @@
 #include "store/redis/live_redis_admin.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "embedded/store_redis_scripts.h"
 #include "io/resolver.h"
@@ -110,6 +112,41 @@ enum dm_code dm_live_redis_admin_set_passwords(struct dm_live_admin *a,
 {
     struct passwords_call p = {.call = {.code = DM_OK}, .config = c};
     return live_redis_call(a, &p.call, start_passwords, "take other passwords", err);
+}
+
+/* --- what it evicts --- */
+
+struct eviction_call {
+    struct live_redis_call call;
+    struct dm_redis_ask ask;
+    struct dm_live_eviction *ret;
+};
+
+static void on_info(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct eviction_call *c = DM_CONTAINER_OF(q, struct eviction_call, ask);
+    const dm_view name = DM_LIT("maxmemory_policy:"), text = dm_redis_text(reply);
+    size_t at = rc == DM_OK ? dm_view_find(text, name) : text.len;
+    dm_view value = at < text.len ? dm_view_sub(text, at + name.len, SIZE_MAX) : DM_VIEW_NONE;
+    value = dm_view_sub(value, 0, dm_view_find_byte(value, '\r', 0));
+    (void)snprintf(c->ret->policy, sizeof c->ret->policy, "%.*s", DM_FMT(value));
+    c->ret->safe = value.len == 0 || dm_view_eq(value, DM_LIT("noeviction")) ||
+                   dm_view_starts(value, DM_LIT("volatile-"));
+    live_redis_call_end(&c->call, rc);
+}
+
+static void start_info(struct live_redis_call *c)
+{
+    const dm_view argv[] = {DM_LIT("INFO"), DM_LIT("memory")};
+    dm_redis_send_node(c->admin->redis, 0, argv, DM_COUNT_OF(argv), c->deadline,
+                       &DM_CONTAINER_OF(c, struct eviction_call, call)->ask, on_info);
+}
+
+enum dm_code dm_live_redis_eviction(struct dm_live_admin *a, struct dm_live_eviction *ret,
+                                    struct dm_error *err)
+{
+    struct eviction_call c = {.ret = ret};
+    return live_redis_call(a, &c.call, start_info, "ask what is evicted", err);
 }
 
 /* --- birth and death --- */
