@@ -193,8 +193,8 @@ def test_set_back_to_an_older_state(tmp_path, upstream):
         revocation = f"jwt:revoke_all:{stand.revoked.username}"
         with stand.load() as load, admin_asleep(stand) as wake:
             load.wait_for("deny", 200)
-            redis.command("EVAL", copy.format(1, 2) + " redis.call('DEL', KEYS[3])", 3, key, "older",
-                          revocation)
+            redis.command("EVAL", copy.format(1, 2) + " redis.call('DEL', KEYS[3])", 3, key,
+                          "older", revocation)
             wait_until(lambda: "lost what it held" in stand.gateway.log(), DEADLINE, "the line")
             since = len(load.answers)
             load.wait_for("deny", 503)
