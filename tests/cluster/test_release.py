@@ -93,6 +93,25 @@ def test_a_rollout_under_load_fails_no_request(release, published, component):
     assert load.counts["rate"] > RATE / 8, "the machine was too busy for this to prove anything"
 
 
+def test_a_rollout_with_a_bad_setting_stops_and_the_old_pods_serve(release, published):
+    space, name = release.space, f"deployment/{release.full}-gateway"
+    in_force(published)
+    space.k("set", "env", name, "LOG_FORMAT=LOUD")
+    try:
+        bad = wait_until(lambda: [p["metadata"]["name"] for p in space.pods("gateway")
+                                  if any(c["restartCount"] for c in
+                                         p["status"].get("containerStatuses", []))
+                                  and "LOUD" in json.dumps(p["spec"])], 90, "a new pod fails")[0]
+        wait_until(lambda: "LOG_FORMAT" in space.k("logs", bad, good=False), 60, "it says why")
+        status = run("kubectl", "-n", space.name, "rollout", "status", name, "--timeout=10s",
+                     good=False)
+        assert status.returncode != 0
+        assert {published.call()["status"] for _ in range(20)} == {200}
+    finally:
+        space.k("set", "env", name, "LOG_FORMAT-")
+        space.k("rollout", "status", name, f"--timeout={ROLLOUT}s")
+
+
 def test_a_killed_gateway_fails_only_requests_on_its_own_connections(release, published):
     """Two pods: a load on the other one alone must not notice, the Service's must recover."""
     space = release.space
