@@ -48,15 +48,19 @@ static struct dm_json *read_event(const struct dm_live_entry *e)
     return adm_figures_id(e->id, &instance, &number) ? adm_trail_read(e->record) : NULL;
 }
 
-static enum dm_code apply_events(struct adm_app *app, const struct dm_live_batch *b,
+/* A batch that a stop cuts short comes again, to this admin or another. */
+static enum dm_code apply_events(struct adm_collector *c, const struct dm_live_batch *b,
                                  size_t *ret_dropped, struct dm_error *err)
 {
+    struct adm_app *app = c->app;
     enum dm_code rc = DM_OK;
 
     *ret_dropped = 0;
     for (size_t i = 0; i < b->n && rc == DM_OK; i++) {
         DM_DEFER(dm_json_freep) struct dm_json *record = read_event(&b->entries[i]);
 
+        if (is_stopping(c))
+            return DM_FAIL(err, DM_AGAIN, ERR_NONE, "stopping");
         if (record != NULL)
             rc = adm_trail_append(app, record, b->entries[i].id, err);
         if (record == NULL || rc == DM_INVALID || rc == DM_LIMIT) { /* the store takes it never */
@@ -67,13 +71,13 @@ static enum dm_code apply_events(struct adm_app *app, const struct dm_live_batch
     return rc;
 }
 
-static enum dm_code apply(struct adm_app *app, enum dm_stream s, const struct dm_live_batch *b,
+static enum dm_code apply(struct adm_collector *c, enum dm_stream s, const struct dm_live_batch *b,
                           size_t *ret_dropped, struct dm_error *err)
 {
-    const int64_t now = dm_clock_wall(adm_clock(app)) / DM_SEC;
+    const int64_t now = dm_clock_wall(adm_clock(c->app)) / DM_SEC;
 
-    return s == DM_STREAM_METRICS ? adm_figures_apply(app, b, now, ret_dropped, err)
-                                  : apply_events(app, b, ret_dropped, err);
+    return s == DM_STREAM_METRICS ? adm_figures_apply(c->app, b, now, ret_dropped, err)
+                                  : apply_events(c, b, ret_dropped, err);
 }
 
 static void tell_dropped(struct adm_collector *c, enum dm_stream s, size_t n)
@@ -101,7 +105,7 @@ static enum dm_code collect(struct adm_collector *c, enum dm_stream s, size_t *r
     *ret_n = b == NULL ? 0 : b->n;
     if (b == NULL)
         return rc;
-    rc = apply(c->app, s, b, &dropped, err);
+    rc = apply(c, s, b, &dropped, err);
     if (rc == DM_OK)
         rc = dm_live_done(adm_live(c->app), s, b, err);
     if (rc == DM_OK) {
@@ -221,7 +225,7 @@ static void *run(void *arg)
         bool more;
         const bool good = work(c, &err, &more);
 
-        if (!good && !c->told) /* once, until it works again */
+        if (!good && !c->told && !is_stopping(c)) /* once, until it works again */
             DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "records of gateways not stored",
                    DM_FC("reason", err.text));
         c->told = !good;
