@@ -11,7 +11,7 @@ enum {
     POSITION_LEN = 16, /* digits: the order of texts is that of numbers */
     /* Others may take a place again and again; then the store is as good as away. */
     TRIES = 64,
-    KEPT_IN_MEMORY = 5000 /* records of memory mode, about 2 MB */
+    KEPT_IN_MEMORY = 1000 /* records of memory mode, 0.4 MB; the log has them all */
 };
 static const char GENESIS[] = "0000000000000000000000000000000000000000000000000000000000000000";
 

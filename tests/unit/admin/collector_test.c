@@ -145,7 +145,7 @@ static void an_event_that_the_store_never_takes_is_dropped(void **state)
 
 static void the_trail_of_memory_mode_keeps_the_newest(void **state)
 {
-    enum { KEPT = 5000, MORE = 3 };
+    enum { KEPT = 1000, MORE = 3 };
     struct kit_app *k = *state;
     DM_DEFER(dm_json_freep) struct dm_json *event = dm_json_new_object();
     struct adm_trail_walk w = {0};
