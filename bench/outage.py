@@ -142,7 +142,9 @@ class Rig:
         self.admin = platform.login(self.split.admin_program.url)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, fault, *_):
+        for program in self.split.programs if fault else ():
+            say("\n".join(line for line in program.log().splitlines() if " INFO " not in line))
         self.split.kill()
 
     @property
