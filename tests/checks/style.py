@@ -40,8 +40,8 @@ ALLOWED = {
 }
 CALL = re.compile(r"(?<![\w.>])(%s)\s*\(" % "|".join(ALLOWED))
 
-OPEN_END = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b(?!\(#\d+\))")
 # Written so that the patterns do not find themselves.
+OPEN_END = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X]|HAC[K])\b(?!\(#\d+\))")
 FOREIGN = re.compile(r"/wor[k]/|\.\./share[d]\b|\bworkplac[e]\b|/tm[p]/w/", re.I)
 
 
@@ -96,7 +96,7 @@ def check_lines(path, lines, report):
             report.add(path, number, f"{len(line)} columns, {MAX_COLUMNS} at most")
         if "\t" in line and path.endswith((".c", ".h", ".py")):
             report.add(path, number, "a tab: four spaces")
-        if OPEN_END.search(line) and path != "tests/checks/style.py" and code:
+        if OPEN_END.search(line) and code:
             report.add(path, number, "an open end names its issue, as (#12) after the word")
         if FOREIGN.search(line):
             report.add(path, number, "names a place outside the project")
