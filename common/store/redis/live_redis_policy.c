@@ -231,18 +231,6 @@ static void on_ask(struct dm_letter *l)
         inbox_put(s, news_whole(s->policy));
 }
 
-static void tell_fresh(struct live_policy *p)
-{
-    struct live_policy_news *n = news_whole(p);
-    (void)pthread_mutex_lock(&p->lock);
-    DM_LIST_EACH_SAFE(&p->sides, l, tmp)
-    inbox_put(DM_CONTAINER_OF(l, struct live_policy_side, link), news_ref(n));
-    (void)pthread_mutex_unlock(&p->lock);
-    if (p->owner != NULL)
-        deliver(p->owner, n);
-    news_unref(n);
-}
-
 static void on_task(struct dm_task *t)
 {
     struct live_policy_side *s = DM_CONTAINER_OF(t, struct live_policy_side, task);
@@ -351,7 +339,7 @@ void live_policy_in_force(struct live_policy *p, struct live_policy_step *s)
            DM_FI("changed", n->n), DM_FI("objects", dm_policy_table_count(&p->table)));
     if (first) {
         news_unref(n);
-        tell_fresh(p);
+        tell_all(p, news_whole(p));
     } else {
         tell_all(p, n);
     }
@@ -362,7 +350,7 @@ void live_policy_nothing(struct live_policy *p)
     if (p->known)
         return; /* never an empty policy because the store lost it */
     p->known = true;
-    tell_fresh(p);
+    tell_all(p, news_whole(p));
 }
 
 void live_policy_refused(struct live_policy_side *s, enum dm_policy_verdict why, dm_view key)
