@@ -104,6 +104,16 @@ def revoke(admin, user):
     return expect(admin.post(f"/platform/authorization/admin/revoke/{_user_of(user)}"), 200)
 
 
+def make_callable(admin, upstream, **fields):
+    """The smallest thing to call: an API with the endpoint GET /hello and a user, of the fields,
+    subscribed to it. Gives the API's document and the user."""
+    user = make_user(admin, **fields)
+    api = make_api(admin, upstream.url)
+    make_endpoint(admin, api, "/hello")
+    subscribe(admin, user, api)
+    return api, user
+
+
 def rest_path(api, uri="/"):
     name, version = _name_of(api)
     return f"/api/rest/{name}/{version}{uri}"

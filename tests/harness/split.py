@@ -170,3 +170,15 @@ class Split:
             for name, value in program.metrics().items():
                 total[name] = total.get(name, 0) + value
         return total
+
+
+def published(split, upstream, **fields):
+    """The smallest thing to call, its user of the fields: the administrator, the user, the path."""
+    admin = platform.login(split.url)
+    api, user = platform.make_callable(admin, upstream, **fields)
+    return admin, user, platform.rest_path(api, "/hello")
+
+
+def call(program, user, path):
+    """The status that one of the programs answers a user's GET with."""
+    return user.get(program.url + path).status_code

@@ -68,10 +68,7 @@ class Load:
 def publish(url, upstream):
     """Gives call(): a new client with a connection of its own, ready to call."""
     admin = platform.login(url)
-    user = platform.make_user(admin)
-    api = platform.make_api(admin, upstream.url)
-    platform.make_endpoint(admin, api, "/hello")
-    platform.subscribe(admin, user, api)
+    api, user = platform.make_callable(admin, upstream)
     path = platform.rest_path(api, "/hello")
 
     def client():

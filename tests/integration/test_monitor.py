@@ -33,10 +33,7 @@ def watched(start_doorman, upstream):
     def start(**settings):
         running = start_doorman(METRICS_FLUSH_MS="100", **settings)
         running.admin = platform.login(running.url)
-        running.user = platform.make_user(running.admin)
-        api = platform.make_api(running.admin, upstream.url)
-        platform.make_endpoint(running.admin, api, "/hello")
-        platform.subscribe(running.admin, running.user, api)
+        api, running.user = platform.make_callable(running.admin, upstream)
         running.name, running.path = api["api_name"], platform.rest_path(api, "/hello")
         return running
 
@@ -143,10 +140,7 @@ def test_figures_and_events_of_the_last_moment_are_in_the_dump(start_doorman, up
     folder = tmp_path / "kept"
     product = start_doorman(folder=folder, **settings)
     admin = platform.login(product.url)
-    user = platform.make_user(admin)
-    api = platform.make_api(admin, upstream.url)
-    platform.make_endpoint(admin, api, "/hello")
-    platform.subscribe(admin, user, api)
+    api, user = platform.make_callable(admin, upstream)
     for _ in range(3):
         expect(user.get(platform.rest_path(api, "/hello")), 200)
     product.stop()

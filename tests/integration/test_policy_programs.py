@@ -8,7 +8,7 @@ import pytest
 from harness import platform
 from harness.platform import expect
 from harness.process import wait_until
-from harness.split import Split, readyz
+from harness.split import Split, call, published, readyz
 
 DEADLINE = 20.0
 
@@ -18,19 +18,6 @@ def split(tmp_path):
     running = Split(tmp_path / "split", gateways=2).start()
     yield running
     running.stop()
-
-
-def published(split, upstream, **fields):
-    admin = platform.login(split.url)
-    user = platform.make_user(admin, **fields)
-    api = platform.make_api(admin, upstream.url)
-    platform.make_endpoint(admin, api, "/hello")
-    platform.subscribe(admin, user, api)
-    return admin, user, platform.rest_path(api, "/hello")
-
-
-def call(program, user, path):
-    return user.get(program.url + path).status_code
 
 
 class Traffic:

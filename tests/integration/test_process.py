@@ -233,10 +233,7 @@ def dumps(folder):
 def populated(start_doorman, folder, upstream):
     running = start_doorman(folder=folder, MEM_ENCRYPTION_KEY=KEY)
     admin = platform.login(running.url)
-    api = platform.make_api(admin, upstream.url)
-    platform.make_endpoint(admin, api, "/hello")
-    user = platform.make_user(admin)
-    platform.subscribe(admin, user, api)
+    api, user = platform.make_callable(admin, upstream)
     gone = platform.make_user(admin)
     platform.subscribe(admin, gone, api)
     platform.revoke(admin, gone)

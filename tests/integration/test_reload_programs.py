@@ -187,10 +187,7 @@ def test_the_keys_of_tokens_roll(tmp_path, upstream):
     running.start()
     try:
         admin = platform.login(running.url)
-        user = platform.make_user(admin)
-        api = platform.make_api(admin, upstream.url)
-        platform.make_endpoint(admin, api, "/hello")
-        platform.subscribe(admin, user, api)
+        api, user = platform.make_callable(admin, upstream)
         path = platform.rest_path(api, "/hello")
         roll(running.programs, secret, keys("old", "new", active="old"))
         assert user.get(path).status_code == 200

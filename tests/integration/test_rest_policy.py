@@ -285,11 +285,7 @@ def test_metrics(published, doorman, admin):
 def logging(start_doorman, start_upstream):
     doorman = start_doorman(ACCESS_LOG="json", LOG_FORMAT="json")
     admin = platform.login(doorman.url)
-    api = platform.make_api(admin, start_upstream().url)
-    platform.make_endpoint(admin, api, "/hello")
-    user = platform.make_user(admin)
-    platform.subscribe(admin, user, api)
-    return doorman, api, user
+    return doorman, *platform.make_callable(admin, start_upstream())
 
 
 def line_of(doorman, request_id):

@@ -25,10 +25,7 @@ class Stand:
     def __init__(self, split, upstream):
         self.split = split
         self.admin = platform.login(split.admin_program.url)
-        self.user = platform.make_user(self.admin)
-        api = platform.make_api(self.admin, upstream.url)
-        platform.make_endpoint(self.admin, api, "/hello")
-        platform.subscribe(self.admin, self.user, api)
+        api, self.user = platform.make_callable(self.admin, upstream)
         self.path = platform.rest_path(api, "/hello")
         self.n = 0
 

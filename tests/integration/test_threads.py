@@ -53,10 +53,7 @@ def callers(crew, running, path, token, count=4):
 
 
 def published(running, admin, upstream):
-    api = platform.make_api(admin, upstream.url)
-    platform.make_endpoint(admin, api, "/hello")
-    user = platform.make_user(admin)
-    platform.subscribe(admin, user, api)
+    api, user = platform.make_callable(admin, upstream)
     return api, user, platform.rest_path(api, "/hello")
 
 

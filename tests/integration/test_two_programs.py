@@ -13,7 +13,7 @@ import pytest
 from harness import platform
 from harness.platform import expect
 from harness.process import ADMIN_EMAIL, ADMIN_PASSWORD, Doorman, wait_until
-from harness.split import Split, policy_pair, readyz
+from harness.split import Split, call, policy_pair, published, readyz
 
 # Far above what a sanitizer build on a loaded machine takes.
 DEADLINE = 20.0
@@ -38,19 +38,6 @@ def split(tmp_path_factory):
     running = Split(tmp_path_factory.mktemp("split"), gateways=2).start()
     yield running
     running.stop()
-
-
-def published(split, upstream, **fields):
-    admin = platform.login(split.url)
-    user = platform.make_user(admin, **fields)
-    api = platform.make_api(admin, upstream.url)
-    platform.make_endpoint(admin, api, "/hello")
-    platform.subscribe(admin, user, api)
-    return admin, user, platform.rest_path(api, "/hello")
-
-
-def call(program, user, path):
-    return user.get(program.url + path).status_code
 
 
 def readiness(program):

@@ -18,39 +18,23 @@ WAIT = 20
 LONG = "60"  # a deadline that another one must come before
 
 
-def patient(tmp_path_factory, **settings):
-    deadlines = {"HTTP_CONNECT_TIMEOUT": LONG, "HTTP_READ_TIMEOUT": LONG,
-                 "HTTP_WRITE_TIMEOUT": LONG, "HTTP_TIMEOUT": LONG, **settings}
-    running = Doorman(tmp_path_factory.mktemp("patient"), deadlines).start()
-    return Plane(running, None)
+def patient(**settings):
+    """A fixture: a doorman that all of the module's tests share, patient but for the settings."""
+    @pytest.fixture(scope="module")
+    def plane(tmp_path_factory):
+        deadlines = {"HTTP_CONNECT_TIMEOUT": LONG, "HTTP_READ_TIMEOUT": LONG,
+                     "HTTP_WRITE_TIMEOUT": LONG, "HTTP_TIMEOUT": LONG, **settings}
+        running = Doorman(tmp_path_factory.mktemp("patient"), deadlines).start()
+        yield Plane(running, None)
+        running.stop()
+
+    return plane
 
 
-@pytest.fixture(scope="module")
-def connecting(tmp_path_factory):
-    plane = patient(tmp_path_factory, HTTP_CONNECT_TIMEOUT="0.5")
-    yield plane
-    plane.doorman.stop()
-
-
-@pytest.fixture(scope="module")
-def writing(tmp_path_factory):
-    plane = patient(tmp_path_factory, HTTP_WRITE_TIMEOUT="0.5", MAX_BODY_SIZE_BYTES="67108864")
-    yield plane
-    plane.doorman.stop()
-
-
-@pytest.fixture(scope="module")
-def budgeted(tmp_path_factory):
-    plane = patient(tmp_path_factory, GATEWAY_TIMEOUT="1")
-    yield plane
-    plane.doorman.stop()
-
-
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory):
-    plane = patient(tmp_path_factory, HTTP_MAX_CONNECTIONS="2", HTTP_TIMEOUT="1")
-    yield plane
-    plane.doorman.stop()
+connecting = patient(HTTP_CONNECT_TIMEOUT="0.5")
+writing = patient(HTTP_WRITE_TIMEOUT="0.5", MAX_BODY_SIZE_BYTES="67108864")
+budgeted = patient(GATEWAY_TIMEOUT="1")
+narrow = patient(HTTP_MAX_CONNECTIONS="2", HTTP_TIMEOUT="1")
 
 
 def get(plane, path, raw):

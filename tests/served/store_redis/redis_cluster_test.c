@@ -7,22 +7,6 @@
 
 static struct rr g;
 
-static int set_up(void **state)
-{
-    (void)state;
-    g = (struct rr){0};
-    rr_open(&g);
-    rr_connect(&g);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rr_close(&g);
-    return 0;
-}
-
 static void keys_go_to_their_nodes(void **state)
 {
     (void)state;
@@ -203,7 +187,8 @@ static void announcements_come_from_every_node(void **state)
     dm_redis_unsubscribe(g.redis, &e.channel);
 }
 
-#define FRESH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define FRESH(test)                                                                                \
+    cmocka_unit_test_prestate_setup_teardown(test, rr_set_up_connected, rr_tear_down, &g)
 
 int main(void)
 {

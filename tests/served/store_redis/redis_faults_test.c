@@ -7,22 +7,6 @@
 
 static struct rr g;
 
-static int set_up(void **state)
-{
-    (void)state;
-    g = (struct rr){0};
-    rr_open(&g);
-    rr_connect(&g);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rr_close(&g);
-    return 0;
-}
-
 static bool is_cut(void *ctx)
 {
     return !dm_redis_connected(((struct rr *)ctx)->redis);
@@ -252,7 +236,8 @@ static void what_is_pending_is_answered_before_the_end(void **state)
     assert_int_equal(b.rc, DM_UNAVAILABLE);
 }
 
-#define FRESH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define FRESH(test)                                                                                \
+    cmocka_unit_test_prestate_setup_teardown(test, rr_set_up_connected, rr_tear_down, &g)
 
 int main(void)
 {

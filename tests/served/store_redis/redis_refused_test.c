@@ -5,21 +5,6 @@
 
 static struct rr g;
 
-static int set_up(void **state)
-{
-    (void)state;
-    g = (struct rr){0};
-    rr_open(&g);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    rr_close(&g);
-    return 0;
-}
-
 static void commands_are_served(void **state)
 {
     (void)state;
@@ -68,7 +53,7 @@ static void a_surplus_reply_cuts_the_connection(void **state)
     rr_turn_until(&g, is_cut, &g);
 }
 
-#define FRESH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define FRESH(test) cmocka_unit_test_prestate_setup_teardown(test, rr_set_up, rr_tear_down, &g)
 
 int main(void)
 {

@@ -58,6 +58,27 @@ void rr_connect(struct rr *g)
     rr_turn_until(g, connected, g);
 }
 
+int rr_set_up(void **state)
+{
+    struct rr *g = *state;
+    *g = (struct rr){0};
+    rr_open(g);
+    return 0;
+}
+
+int rr_set_up_connected(void **state)
+{
+    (void)rr_set_up(state);
+    rr_connect(*state);
+    return 0;
+}
+
+int rr_tear_down(void **state)
+{
+    rr_close(*state);
+    return 0;
+}
+
 void rr_note(struct dm_redis_ask *a, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct rr_ask *n = DM_CONTAINER_OF(a, struct rr_ask, ask);

@@ -33,6 +33,11 @@ struct rr_ear { /* a subscription that counts what it hears */
     int subscribed, messages;
 };
 
+/* Fixtures; the struct rr is the tests' prestate. */
+int rr_set_up(void **state);
+int rr_set_up_connected(void **state);
+int rr_tear_down(void **state);
+
 void rr_open(struct rr *g);
 void rr_close(struct rr *g);
 void rr_turn_until(struct rr *g, bool (*done)(void *ctx), void *ctx); /* fails after 20 s */

@@ -15,12 +15,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    rr_close(*state);
-    return 0;
-}
-
 static void every_type_of_reply_is_told(void **state)
 {
     struct rr *g = *state;
@@ -299,20 +293,22 @@ static void a_steady_flow_allocates_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_type_of_reply_is_told, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_error_is_told_as_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_type_of_reply_is_told, set_up, rr_tear_down),
+        cmocka_unit_test_setup_teardown(an_error_is_told_as_one, set_up, rr_tear_down),
         cmocka_unit_test_setup_teardown(ten_thousand_commands_of_a_turn_are_answered_in_order,
-                                        set_up, tear_down),
+                                        set_up, rr_tear_down),
         cmocka_unit_test_setup_teardown(what_is_cancelled_is_not_answered_and_shifts_nothing,
-                                        set_up, tear_down),
+                                        set_up, rr_tear_down),
         cmocka_unit_test_setup_teardown(a_script_is_loaded_when_redis_does_not_know_it, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(many_scripts_of_a_turn_are_loaded_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_wrong_script_is_the_callers_error, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(announcements_arrive_and_end, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_database_and_the_name_are_set, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(commands_of_a_turn_leave_in_one_write, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_steady_flow_allocates_nothing, set_up, tear_down),
+                                        rr_tear_down),
+        cmocka_unit_test_setup_teardown(many_scripts_of_a_turn_are_loaded_once, set_up,
+                                        rr_tear_down),
+        cmocka_unit_test_setup_teardown(a_wrong_script_is_the_callers_error, set_up, rr_tear_down),
+        cmocka_unit_test_setup_teardown(announcements_arrive_and_end, set_up, rr_tear_down),
+        cmocka_unit_test_setup_teardown(the_database_and_the_name_are_set, set_up, rr_tear_down),
+        cmocka_unit_test_setup_teardown(commands_of_a_turn_leave_in_one_write, set_up,
+                                        rr_tear_down),
+        cmocka_unit_test_setup_teardown(a_steady_flow_allocates_nothing, set_up, rr_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

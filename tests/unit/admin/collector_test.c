@@ -32,26 +32,13 @@ static enum dm_code insert(struct dm_documents *d, const char *collection,
 
 static void tap(struct kit_app *k)
 {
-    real = k->documents->ops;
-    picky = *real;
+    real = kit_tap_documents(k, &picky);
     picky.insert = insert;
-    k->documents->ops = &picky;
 }
 
 static int setup(void **state)
 {
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init_tapped(k, NULL, tap);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
+    return kit_setup_with(state, NULL, tap);
 }
 
 static void emit(struct kit_app *k, enum dm_stream s, const char *id, const char *record)
@@ -159,7 +146,7 @@ static void the_trail_of_memory_mode_keeps_the_newest(void **state)
     assert_int_equal(w.checked, KEPT);
 }
 
-#define RIG(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define RIG(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 
 int main(void)
 {

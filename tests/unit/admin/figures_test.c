@@ -38,27 +38,14 @@ static enum dm_code remove_them(struct dm_documents *d, const char *collection,
 
 static void tap(struct kit_app *k)
 {
-    real = k->documents->ops;
-    tapped = *real;
+    real = kit_tap_documents(k, &tapped);
     tapped.insert = insert;
     tapped.remove = remove_them;
-    k->documents->ops = &tapped;
 }
 
 static int setup(void **state)
 {
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init_tapped(k, NULL, tap);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
+    return kit_setup_with(state, NULL, tap);
 }
 
 struct record {
@@ -499,7 +486,7 @@ static void only_the_range_counts(void **state)
     assert_int_equal(total(k, NOW, DAY), 3 * 4);
 }
 
-#define RIG(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define RIG(f) cmocka_unit_test_setup_teardown(f, setup, kit_teardown)
 
 int main(void)
 {

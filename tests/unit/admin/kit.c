@@ -1,6 +1,7 @@
 #include "kit.h"
 
 #include "admin/services/seed.h"
+#include "store/documents_backend.h"
 
 static const dm_time START = 1700000000 * DM_SEC;
 
@@ -176,13 +177,27 @@ void kit_app_done(struct kit_app *k)
     dm_settings_unref(k->settings);
 }
 
-int kit_setup(void **state)
+const struct dm_documents_ops *kit_tap_documents(struct kit_app *k, struct dm_documents_ops *own)
+{
+    const struct dm_documents_ops *real = k->documents->ops;
+
+    *own = *real;
+    k->documents->ops = own;
+    return real;
+}
+
+int kit_setup_with(void **state, const char *const *env, void (*tap)(struct kit_app *k))
 {
     struct kit_app *k = test_calloc(1, sizeof *k);
 
-    kit_app_init(k, NULL);
+    kit_app_init_tapped(k, env, tap);
     *state = k;
     return 0;
+}
+
+int kit_setup(void **state)
+{
+    return kit_setup_with(state, NULL, NULL);
 }
 
 int kit_teardown(void **state)

@@ -52,8 +52,11 @@ void kit_app_init(struct kit_app *k, const char *const *env);
 /* The same; `tap` may change what the stores do, as long as the admin's own threads do not run. */
 void kit_app_init_tapped(struct kit_app *k, const char *const *env, void (*tap)(struct kit_app *k));
 void kit_app_done(struct kit_app *k);
+/* For a tap: the documents do what `own` says, at first a copy of what they did; gives the real. */
+const struct dm_documents_ops *kit_tap_documents(struct kit_app *k, struct dm_documents_ops *own);
 /* Fixtures: a part of its own for each test. */
 int kit_setup(void **state);
+int kit_setup_with(void **state, const char *const *env, void (*tap)(struct kit_app *k));
 int kit_teardown(void **state);
 /* What was published of API a1 last, once everything published so far was heard. */
 const char *kit_heard(struct kit_app *k);

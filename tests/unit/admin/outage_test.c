@@ -140,15 +140,13 @@ static enum dm_code tap_ping(struct dm_live_admin *a, struct dm_error *err)
 /* Behind the admin part's back: it goes on with the handles it has. */
 static void tap_stores(struct kit_app *k)
 {
-    real_documents = k->documents->ops;
-    tap_documents = *real_documents;
+    real_documents = kit_tap_documents(k, &tap_documents);
     tap_documents.find = tap_find;
     tap_documents.list = tap_list;
     tap_documents.count = tap_count;
     tap_documents.insert = tap_insert;
     tap_documents.replace = tap_replace;
     tap_documents.remove = tap_remove;
-    k->documents->ops = &tap_documents;
     real_live = k->live->ops;
     tap_live = *real_live;
     tap_live.publish = tap_publish;

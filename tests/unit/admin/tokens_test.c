@@ -7,19 +7,10 @@
 
 static int setup(void **state)
 {
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init(k, ENV("AUTH_EXPIRE_TIME=15", "AUTH_EXPIRE_TIME_FREQ=minutes",
-                        "AUTH_REFRESH_EXPIRE_TIME=2", "AUTH_REFRESH_EXPIRE_FREQ=days"));
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
+    return kit_setup_with(state,
+                          ENV("AUTH_EXPIRE_TIME=15", "AUTH_EXPIRE_TIME_FREQ=minutes",
+                              "AUTH_REFRESH_EXPIRE_TIME=2", "AUTH_REFRESH_EXPIRE_FREQ=days"),
+                          NULL);
 }
 
 static void issue(struct kit_app *app, struct kit_call *k, struct adm_tokens *t)
@@ -257,5 +248,5 @@ int main(void)
         cmocka_unit_test(secure_follows_the_setting_then_the_scheme),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, kit_teardown);
 }

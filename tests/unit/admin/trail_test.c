@@ -41,26 +41,13 @@ static enum dm_code insert(struct dm_documents *d, const char *collection,
 
 static void tap(struct kit_app *k)
 {
-    real = k->documents->ops;
-    tapped = *real;
+    real = kit_tap_documents(k, &tapped);
     tapped.insert = insert;
-    k->documents->ops = &tapped;
 }
 
 static int setup(void **state)
 {
-    struct kit_app *k = test_calloc(1, sizeof *k);
-
-    kit_app_init_tapped(k, NULL, tap);
-    *state = k;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    kit_app_done(*state);
-    test_free(*state);
-    return 0;
+    return kit_setup_with(state, NULL, tap);
 }
 
 static struct dm_json *parse(const char *text)
@@ -399,19 +386,21 @@ static void only_events_of_gateways_are_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(records_follow_each_other_from_the_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_follow_each_other_from_the_first, setup,
+                                        kit_teardown),
         cmocka_unit_test(hash_is_sha256_of_the_one_before_and_the_sorted_record),
-        cmocka_unit_test_setup_teardown(an_event_that_comes_twice_is_there_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_admins_at_once_keep_one_chain, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_chain_goes_on_after_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_event_that_comes_twice_is_there_once, setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(two_admins_at_once_keep_one_chain, setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(the_chain_goes_on_after_a_restart, setup, kit_teardown),
         cmocka_unit_test_setup_teardown(who_waits_behind_a_store_that_is_away_does_not_ask_it_again,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(a_changed_record_is_found, setup, teardown),
+                                        setup, kit_teardown),
+        cmocka_unit_test_setup_teardown(a_changed_record_is_found, setup, kit_teardown),
         cmocka_unit_test_setup_teardown(a_changed_record_with_a_hash_of_its_own_is_found, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_record_taken_out_is_found, setup, teardown),
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(a_record_taken_out_is_found, setup, kit_teardown),
         cmocka_unit_test_setup_teardown(a_chain_cut_at_its_end_is_found_once_it_goes_on, setup,
-                                        teardown),
+                                        kit_teardown),
         cmocka_unit_test(secrets_in_details_are_not_stored),
         cmocka_unit_test(only_events_of_gateways_are_taken),
     };
