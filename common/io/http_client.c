@@ -83,6 +83,7 @@ static void call_release(struct dm_http_call *c)
     if (c->depth > 0)
         return; /* the last callback on the stack does it */
     struct dm_http_client *client = c->client;
+    dm_mem_free(DM_TAKE(c->tls_error));
     if (client->n_spare_calls == SPARE_CALLS) {
         call_free(c);
         return;

@@ -1,7 +1,7 @@
-/* HTTP/1.1 towards upstreams on the worker's loop: keep-alive pool per server, TCP and Unix
- * sockets, asynchronous resolver, connect/read/write/pool/total deadlines, streaming both ways with
- * bounded buffers. One call is one attempt: retries, balance and breakers are the gateway's. Loop
- * thread only.
+/* HTTP/1.1 towards upstreams on the worker's loop: keep-alive pool per server, TCP (plain or under
+ * TLS) and Unix sockets, asynchronous resolver, connect/read/write/pool/total deadlines, streaming
+ * both ways with bounded buffers. One call is one attempt: retries, balance and breakers are the
+ * gateway's. Loop thread only.
  *
  * Life of a call: ask -> [on_room for body bytes] -> on_head -> on_body* -> exactly one on_end.
  * Callbacks never run inside dm_http_ask itself. After on_end, or dm_http_cancel, it is gone. */
@@ -12,6 +12,7 @@
 
 struct dm_http_client;
 struct dm_http_call;
+struct dm_tls;
 
 /* Where to. The views live as long as the call, as do head and body of the ask. */
 struct dm_http_server {
@@ -19,6 +20,8 @@ struct dm_http_server {
     dm_view host;
     uint16_t port;
     dm_view unix_path; /* non-empty: instead of host and port */
+    /* Not NULL: TLS, the certificate checked for host. The key is then another than without. */
+    struct dm_tls *tls;
 };
 
 struct dm_http_timeouts {
@@ -63,7 +66,7 @@ struct dm_http_end_info {
     bool got_head;        /* on_head was given */
     bool reused;          /* over a kept connection */
     dm_time connect_took; /* 0 when reused */
-    const char *why;      /* static text for the log, "" when complete */
+    const char *why;      /* for the log, valid until on_end returned; "" when complete */
 };
 
 struct dm_http_handler {

@@ -6,8 +6,9 @@
 
 #include "base/assert.h"
 
-/* From a call to a connected socket: a kept one, a new one, or the queue for a place. The addresses
- * of a name are tried one after the other; each gets an equal share of the time that is left. */
+/* From a call to a connected socket, with TLS agreed on where it is wanted: a kept one, a new one,
+ * or the queue for a place. The addresses of a name are tried one after the other; each gets an
+ * equal share of the time that is left. */
 
 static void attach(struct dm_http_call *c, struct dm_http_connection *n)
 {
@@ -28,12 +29,41 @@ static void run(struct dm_http_call *c)
     }
 }
 
-static void connected(struct dm_http_call *c)
+static void opened(struct dm_http_call *c)
 {
     struct dm_http_client *client = c->client;
     c->info.connect_took = dm_clock_mono(dm_loop_clock(client->loop)) - c->dial_started;
     dm_http_count(client, client->opened, 1);
     run(c);
+}
+
+/* What speaks no TLS, or is not who it should be, is not better at its next address. */
+static void shake(struct dm_http_call *c)
+{
+    struct dm_stream *s = &c->connection->stream;
+    enum dm_code rc = dm_stream_handshake(s);
+    if (rc == DM_AGAIN)
+        return;
+    c->shaking = false;
+    if (rc == DM_OK) {
+        opened(c);
+        return;
+    }
+    c->tls_error = dm_mem_text(dm_view_of(dm_stream_tls_error(s)));
+    dm_http_call_finish(c, DM_HTTP_UNREACHABLE, c->tls_error);
+}
+
+static void connected(struct dm_http_call *c)
+{
+    const struct dm_http_server *server = &c->ask.server;
+    if (server->tls == NULL) {
+        opened(c);
+    } else if (dm_stream_start_tls(&c->connection->stream, server->tls, server->host) == DM_OK) {
+        c->shaking = true;
+        shake(c);
+    } else {
+        dm_http_call_finish(c, DM_HTTP_UNREACHABLE, "no certificate can bear the host's name");
+    }
 }
 
 static dm_time share_of_time(const struct dm_http_call *c)
@@ -181,6 +211,10 @@ void dm_http_call_start(struct dm_http_call *c, bool its_turn)
 void dm_http_dial_event(struct dm_http_call *c)
 {
     struct dm_stream *s = &c->connection->stream;
+    if (c->shaking) {
+        shake(c);
+        return;
+    }
     enum dm_code rc = dm_stream_connected(s);
     if (rc == DM_AGAIN)
         return;
@@ -195,6 +229,7 @@ void dm_http_dial_event(struct dm_http_call *c)
 void dm_http_dial_timeout(struct dm_http_call *c)
 {
     dm_stream_close(&c->connection->stream);
+    c->shaking = false;
     if (c->next_address < c->addresses.count)
         try_next(c);
     else

@@ -74,6 +74,8 @@ struct dm_http_call {
     struct dm_addresses addresses;
     unsigned next_address;
     bool fresh_only; /* the kept connection was dead: not another one */
+    bool shaking;    /* connected, TLS not agreed on yet */
+    char *tls_error; /* why not; info.why, owned */
 
     /* sending */
     char framing[DM_HTTP_FRAMING_MAX];

@@ -173,6 +173,8 @@ static void on_end(struct dm_http_call *c, void *ctx, const struct dm_http_end_i
     assert_ptr_equal(c, h->call);
     h->ends++;
     h->info = *info;
+    (void)snprintf(h->why, sizeof h->why, "%s", info->why);
+    h->info.why = h->why;
     if (info->end == DM_HTTP_COMPLETE)
         write_fields(h->trailers, sizeof h->trailers, dm_http_trailers(c));
     h->call = NULL;

@@ -36,6 +36,7 @@ struct heard {
     char fields[4096], informed[256], trailers[256];
     struct dm_buf body;
     struct dm_http_end_info info;
+    char why[256];   /* of info, which borrows it */
     size_t takes;    /* body bytes on_body may take in all; SIZE_MAX at first */
     dm_view to_push; /* streamed request body: pushed from on_room */
     const struct dm_fields *push_trailers;
