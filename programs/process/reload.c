@@ -4,10 +4,12 @@
 #include "base/log.h"
 #include "crypto/random.h"
 #include "io/file_watch.h"
+#include "io/kube_events.h"
 #include "io/offload.h"
 #include "programs/process/control.h"
 #include "programs/process/process.h"
 #include "programs/process/program.h"
+#include "programs/process/reload_event.h"
 #include "programs/process/reload_report.h"
 #include <limits.h>
 #include <pthread.h>
@@ -44,6 +46,8 @@ struct reload {
     struct reload_run run;
     struct dm_file_watch *watch;
     struct reload_gauges gauges;
+    struct dm_kube_events *kube;  /* NULL: Kubernetes is not told */
+    struct dm_kube_event *failed; /* made by the thread of the job, sent by the control thread */
 };
 
 /* --- asking --- */
@@ -144,8 +148,12 @@ static void work(struct dm_job *j)
     struct reload *r = DM_CONTAINER_OF(j, struct reload, job);
 
     reload_run(&r->run);
-    if (r->run.outcome == RELOAD_FAILED && r->p->program->record != NULL)
+    if (r->run.outcome != RELOAD_FAILED)
+        return;
+    if (r->p->program->record != NULL)
         record_failure(r);
+    if (r->kube != NULL)
+        r->failed = reload_event_new(r->kube, r->run.errors, r->generation);
 }
 
 /* One at a time; whoever asked until now is served by this one. */
@@ -293,6 +301,8 @@ static void keep_old(struct reload *r)
 {
     reload_log_faults(r->run.errors, r->generation);
     reload_gauges_failed(&r->gauges);
+    if (r->failed != NULL)
+        dm_kube_events_send(r->kube, DM_TAKE(r->failed));
     publish_report(r, make_report(r, NULL, NULL));
     control_tell_reload(r->p, r->report, (r->run.sources & RELOAD_SIGHUP) != 0);
 }
@@ -387,6 +397,7 @@ struct reload *reload_new(struct process *p, const struct reload_begin *begin)
            DM_FI("overridden_by_env",
                  dm_json_len(dm_json_get(r->report, DM_LIT("overridden_by_env")))));
     warn_of_mount(dm_settings_file(s));
+    r->kube = reload_events_new(p);
     return r;
 }
 
@@ -432,6 +443,8 @@ void reload_free(struct reload *r)
     close(r->bell.fd);
     reload_run_done(&r->run);
     reload_gauges_done(&r->gauges);
+    dm_kube_event_free(r->failed);
+    dm_kube_events_free(r->kube);
     dm_json_free(r->report);
     pthread_cond_destroy(&r->ended);
     pthread_mutex_destroy(&r->lock);

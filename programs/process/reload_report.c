@@ -5,7 +5,8 @@
 
 enum {
     LINE_CAP = 64 * 1024, /* the log cuts what is longer than its own maximum */
-    LABELS_CAP = 1024
+    LABELS_CAP = 1024,
+    END_MAX = 96 /* "N more in the log; keeping generation N" */
 };
 
 static dm_view member(const struct dm_json *o, dm_view name)
@@ -213,31 +214,60 @@ void reload_log_changes(const struct dm_settings *old, const struct reload_run *
     }
 }
 
+/* FILE:LINE:COLUMN: KEY: reason; expected what; */
+static void add_fault(struct dm_buf *out, const struct dm_json *e)
+{
+    const int64_t at = dm_json_i64(dm_json_get(e, DM_LIT("line")), 0);
+
+    if (member(e, DM_LIT("file")).len > 0)
+        dm_buf_addf(out, "%.*s:", DM_FMT(member(e, DM_LIT("file"))));
+    if (at > 0)
+        dm_buf_addf(out, "%lld:%lld:", (long long)at,
+                    (long long)dm_json_i64(dm_json_get(e, DM_LIT("column")), 0));
+    if (member(e, DM_LIT("file")).len > 0)
+        dm_buf_add_byte(out, ' ');
+    dm_buf_addf(out, "%.*s: %.*s; ", DM_FMT(member(e, DM_LIT("key"))),
+                DM_FMT(member(e, DM_LIT("reason"))));
+    if (member(e, DM_LIT("expected")).len > 0)
+        dm_buf_addf(out, "expected %.*s; ", DM_FMT(member(e, DM_LIT("expected"))));
+}
+
 void reload_log_faults(const struct dm_json *errors, uint64_t generation)
 {
     struct dm_buf line;
 
     dm_buf_init(&line, LINE_CAP);
     for (const struct dm_json *e = dm_json_first(errors); e != NULL; e = dm_json_next(e)) {
-        const int64_t at = dm_json_i64(dm_json_get(e, DM_LIT("line")), 0);
-
         dm_buf_clear(&line);
         dm_buf_add(&line, DM_LIT("Configuration reload failed: "));
-        if (member(e, DM_LIT("file")).len > 0)
-            dm_buf_addf(&line, "%.*s:", DM_FMT(member(e, DM_LIT("file"))));
-        if (at > 0)
-            dm_buf_addf(&line, "%lld:%lld:", (long long)at,
-                        (long long)dm_json_i64(dm_json_get(e, DM_LIT("column")), 0));
-        if (member(e, DM_LIT("file")).len > 0)
-            dm_buf_add_byte(&line, ' ');
-        dm_buf_addf(&line, "%.*s: %.*s; ", DM_FMT(member(e, DM_LIT("key"))),
-                    DM_FMT(member(e, DM_LIT("reason"))));
-        if (member(e, DM_LIT("expected")).len > 0)
-            dm_buf_addf(&line, "expected %.*s; ", DM_FMT(member(e, DM_LIT("expected"))));
+        add_fault(&line, e);
         dm_buf_addf(&line, "keeping generation %llu", (unsigned long long)generation);
         dm_log(DM_LOG_ERROR, DM_VIEW_NONE, dm_buf_view(&line), NULL, 0);
     }
     dm_buf_done(&line);
+}
+
+void reload_write_faults(const struct dm_json *errors, uint64_t generation, size_t max,
+                         struct dm_buf *out)
+{
+    size_t left = dm_json_len(errors), room = max - END_MAX;
+    struct dm_buf line;
+
+    dm_buf_init(&line, LINE_CAP);
+    for (const struct dm_json *e = dm_json_first(errors); e != NULL; e = dm_json_next(e)) {
+        dm_buf_clear(&line);
+        add_fault(&line, e);
+        if (dm_buf_view(&line).len > room && dm_buf_view(out).len > 0)
+            break;
+        const dm_view part = dm_view_sub(dm_buf_view(&line), 0, room);
+        dm_buf_add(out, part);
+        room -= part.len;
+        left--;
+    }
+    dm_buf_done(&line);
+    if (left > 0)
+        dm_buf_addf(out, "%zu more in the log; ", left);
+    dm_buf_addf(out, "keeping generation %llu", (unsigned long long)generation);
 }
 
 /* Over HTTP it is in the trail already, with the user who asked. */

@@ -28,5 +28,9 @@ const char *reload_source_name(unsigned sources);
 
 void reload_log_warnings(dm_view warnings);
 void reload_log_changes(const struct dm_settings *old, const struct reload_run *run);
+/* What reload_log_faults tells as one text of at most `max` (over 96) bytes: as many faults as fit,
+ * the first one cut where it is too long. */
+void reload_write_faults(const struct dm_json *errors, uint64_t generation, size_t max,
+                         struct dm_buf *out);
 void reload_log_faults(const struct dm_json *errors, uint64_t generation);
 void reload_audit(const struct reload_run *run, dm_view file, uint64_t generation);

@@ -2,10 +2,10 @@
 
 import re
 import socket
-import subprocess
 import threading
 
 import pytest
+from harness.papers import make_papers
 from harness.process import ROOT
 from harness.redis import Cluster, RedisServer, Sentinels
 from harness.served import run_served
@@ -111,23 +111,7 @@ def test_a_database_that_is_not_there(tmp_path):
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory):
-    """A CA, a server's certificate for localhost and 127.0.0.1, a client's, and another CA."""
-    folder = tmp_path_factory.mktemp("papers")
-
-    def openssl(*words):
-        subprocess.run(["openssl", *map(str, words)], cwd=folder, check=True, capture_output=True)
-
-    for ca in ("ca", "otherca"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-days", 2, "-subj", f"/CN={ca}", "-keyout", f"{ca}.key", "-out", f"{ca}.pem")
-    for name, extension in (("server", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-                            ("client", "extendedKeyUsage=clientAuth")):
-        (folder / f"{name}.ext").write_text(extension)
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-                "-CAcreateserial", "-days", 2, "-extfile", f"{name}.ext", "-out", f"{name}.pem")
-    return folder
+    return make_papers(tmp_path_factory.mktemp("papers"))
 
 
 def tls_options(papers, *more):
