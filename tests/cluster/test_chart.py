@@ -61,6 +61,13 @@ REDIS = {"redis": {"enabled": True}, "mongodb": {"enabled": True}}
     ({**REDIS, "tls": {"enabled": True, "existingSecret": "s"}}, "tls.enabled ends TLS here"),
     ({"externalRedis": {"host": "r"}, "externalMongodb": {"hosts": ["m:1"]}},
      "production needs a Redis password"),
+    ({**REDIS, "static": {"KUBE_EVENTS_ENABLED": "true"}}, "set kubeEvents.enabled"),
+    ({**REDIS, "config": {"kube": {"events_enabled": True}}}, "set kubeEvents.enabled"),
+    ({**REDIS, "kubeEvents": {"enabled": True}, "serviceAccount": {"create": False}},
+     "kubeEvents.enabled needs a ServiceAccount of its own"),
+    ({**REDIS, "kubeEvents": {"enabled": True}, "networkPolicy": {"apiServerPorts": []}},
+     "networkPolicy.apiServerPorts is empty"),
+    ({**REDIS, "networkPolicy": {"apiServerPorts": ["https"]}}, "apiServerPorts"),
     ({**REDIS, "gateway": {"podDisruptionBudget": {"minAvailable": 1}}},
      "takes minAvailable or maxUnavailable, not both"),
     ({**REDIS, "admin": {"replicas": 2}}, "replicas"),
@@ -131,3 +138,61 @@ def test_an_old_cluster_gets_an_ordinary_container():
                 if o["metadata"]["name"].endswith("-gateway")][0]
     assert kube("1.32.0") == {"sleep": {"seconds": 5}}
     assert kube("1.28.0")["exec"]["command"][1:] == ["drain", "--wait", "5"]
+
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+API_SERVER = {"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]}
+
+
+def pods_of(objects):
+    return [o["spec"]["template"]["spec"] for o in of_kind(objects, "Deployment")]
+
+
+def egress(objects):
+    return {o["metadata"]["name"]: o["spec"]["egress"] for o in of_kind(objects, "NetworkPolicy")
+            if "egress" in o["spec"] and o["metadata"]["name"].endswith(("-admin", "-gateway"))}
+
+
+@pytest.mark.parametrize("values", [REDIS, {"mode": "memory", "admin": {"replicaCount": 1},
+                                            "productionStrict": False}], ids=["redis", "memory"])
+def test_events_bring_a_right_a_token_and_a_way_and_nobody_has_them_without(values):
+    made = rendered("-f", "-", stdin=yaml.safe_dump(values))
+    assert not of_kind(made, "Role") and not of_kind(made, "RoleBinding")
+    text = yaml.safe_dump_all(made)
+    assert "serviceAccountToken" not in text and "KUBE_EVENTS_ENABLED" not in text
+    assert API_SERVER not in [rule for rules in egress(made).values() for rule in rules]
+
+    made = rendered("-f", "-", stdin=yaml.safe_dump({**values, "kubeEvents": {"enabled": True}}))
+    role, = of_kind(made, "Role")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}]
+    binding, = of_kind(made, "RoleBinding")
+    account, = of_kind(made, "ServiceAccount")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [s["name"] for s in binding["subjects"]] == [account["metadata"]["name"]]
+    static, = [o for o in of_kind(made, "ConfigMap") if o["metadata"]["name"].endswith("-static")]
+    assert static["data"]["KUBE_EVENTS_ENABLED"] == "true"
+    assert account["automountServiceAccountToken"] is False
+    with_token = 0
+    for pod in pods_of(made):
+        if pod.get("serviceAccountName") != account["metadata"]["name"]:
+            assert "serviceAccountToken" not in yaml.safe_dump(pod)
+            continue
+        with_token += 1
+        assert pod["automountServiceAccountToken"] is False
+        container, = pod["containers"]
+        mount, = [m for m in container["volumeMounts"] if m["mountPath"] == ACCOUNT]
+        volume, = [v for v in pod["volumes"] if v["name"] == mount["name"]]
+        assert [next(iter(s)) for s in volume["projected"]["sources"]] == [
+            "serviceAccountToken", "configMap", "downwardAPI"]
+        assert {"POD_NAME", "POD_UID"} <= {e["name"] for e in container["env"]}
+    assert with_token == (1 if values.get("mode") == "memory" else 2)
+    assert egress(made) and all(API_SERVER in rules for rules in egress(made).values())
+
+
+def test_events_without_rbac_leave_the_right_to_somebody_else():
+    made = rendered("-f", "-", stdin=yaml.safe_dump(
+        {**REDIS, "kubeEvents": {"enabled": True}, "rbac": {"create": False},
+         "serviceAccount": {"create": False, "name": "theirs"}}))
+    assert not of_kind(made, "Role") and not of_kind(made, "RoleBinding")
+    assert [p for p in pods_of(made) if p.get("serviceAccountName") == "theirs"]
+    assert "serviceAccountToken" in yaml.safe_dump_all(made)

@@ -36,6 +36,9 @@
 {{- range $key, $value := $v.config -}}
 {{- if has $key (list "redis" "mongo" "mongo_db" "env" "threads" "mem_or_external" "snapshot_file") }}{{ fail (printf "config.%s is read at start only: it is set by other values of the chart, or by static" $key) }}{{ end -}}
 {{- end -}}
+{{- if or (hasKey $v.static "KUBE_EVENTS_ENABLED") (hasKey $v.config "kube") (hasKey $v.config "kube_events") (hasKey $v.config "kube_events_enabled") }}{{ fail "KUBE_EVENTS_ENABLED alone gives no right to create Events: set kubeEvents.enabled" }}{{ end -}}
+{{- if and $v.kubeEvents.enabled (not $v.serviceAccount.create) (not $v.serviceAccount.name) }}{{ fail "kubeEvents.enabled needs a ServiceAccount of its own: set serviceAccount.create or serviceAccount.name" }}{{ end -}}
+{{- if and $v.kubeEvents.enabled $v.networkPolicy.enabled (not $v.networkPolicy.apiServerPorts) }}{{ fail "kubeEvents.enabled must reach the API server: networkPolicy.apiServerPorts is empty" }}{{ end -}}
 {{- if regexMatch "(?m)(password|secret_key|encryption_key|vault_key|signing_key|bearer_token|auth_token)\\s*:" (toYaml $v.config) }}{{ fail "config becomes a ConfigMap: secrets belong to auth" }}{{ end -}}
 {{- range $name, $value := $v.static -}}
 {{- if regexMatch "(PASSWORD|SECRET_KEY|ENCRYPTION_KEY|VAULT_KEY|SIGNING_KEY|JWT_KEYS|_TOKEN)$" $name }}{{ fail (printf "static becomes a ConfigMap: %s is a secret and belongs to auth" $name) }}{{ end -}}

@@ -7,6 +7,9 @@
 - {name: {{ $p }}secrets, mountPath: /etc/doorman/secrets, readOnly: true}
 - {name: {{ $p }}data, mountPath: /var/lib/doorman}
 - {name: {{ $p }}scratch, mountPath: /tmp}
+{{- if .root.Values.kubeEvents.enabled }}
+- {name: {{ $p }}account, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+{{- end }}
 {{- if .root.Values.tls.enabled }}
 - {name: {{ $p }}tls, mountPath: /etc/doorman/tls, readOnly: true}
 {{- end }}
@@ -31,6 +34,16 @@
       {{- include "doorman.secretSources" . | nindent 6 }}
 - name: {{ $p }}scratch
   emptyDir: {}
+{{- if .root.Values.kubeEvents.enabled }}
+{{- /* What automount would give to every container of the pod. */}}
+- name: {{ $p }}account
+  projected:
+    defaultMode: {{ .mode }}
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{- end }}
 {{- if .root.Values.tls.enabled }}
 - name: {{ $p }}tls
   secret:
@@ -83,6 +96,12 @@ preStop:
 {{- if and (eq .role "gateway") .root.Values.gateway.forwardPlatform .root.Values.admin.enabled }}
 - name: ADMIN_UPSTREAM_URL
   value: {{ include "doorman.adminUrl" .root }}
+{{- end }}
+{{- if .root.Values.kubeEvents.enabled }}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_UID
+  valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 {{- end }}
 {{- with .env }}
 {{ toYaml . }}

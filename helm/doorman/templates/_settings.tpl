@@ -28,6 +28,9 @@ DOORMAN_DATA_DIR: /var/lib/doorman
 LOGS_DIR: /var/lib/doorman/logs
 PID_FILE: /tmp/doorman.pid
 METRICS_PORT: {{ .Values.metrics.port | quote }}
+{{- if .Values.kubeEvents.enabled }}
+KUBE_EVENTS_ENABLED: "true"
+{{- end }}
 {{- if include "doorman.memory" . }}
 MEM_OR_EXTERNAL: MEM
 {{- else }}
