@@ -6,6 +6,7 @@ that leap.
 
 import concurrent.futures
 import threading
+import time
 
 import jwt
 import pytest
@@ -225,6 +226,25 @@ def test_clock_of_redis_leaps(tmp_path, upstream):
             load.wait_for("revoked", 401)
         assert {a.status for a in load.answers if a.name != "revoked"} == {200}
         assert {a.status for a in load.seen("revoked")} == {401}
+
+
+def test_clock_of_redis_is_ahead(tmp_path, upstream):
+    """By more than a token lives: what is revoked stays so, since tokens end by the programs'."""
+    redis = RedisServer(tmp_path / "redis")
+    redis.clock = MovedClock(tmp_path, time.time() + HOUR)
+    with standing(tmp_path, upstream, redis) as stand:
+        users = [stand.make_user() for _ in range(2)]
+        path = stand.paths["deny"]
+        for user in users:
+            platform.subscribe(stand.admin, user, "/".join(path.split("/")[3:5]))
+            assert status(stand.gateway, path, user) == 200
+            expect(user.post("/platform/authorization/invalidate"), 200)
+            assert status(stand.gateway, path, user) == 401
+        restarted = readyz(stand.gateway)["generation"]
+        redis.restart()  # empty: the admin writes them again, and so they reach the mirrors
+        wait_until(lambda: readyz(stand.gateway)["generation"] > restarted, DEADLINE, "the restore")
+        wait_until(lambda: status(stand.gateway, path, stand.user) == 200, DEADLINE, "Redis again")
+        assert [status(stand.gateway, path, user) for user in users] == [401, 401]
 
 
 @pytest.mark.parametrize("leap", [HOUR, -HOUR])

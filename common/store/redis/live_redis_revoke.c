@@ -7,7 +7,7 @@
 
 /* Key, mirror, announcement, in this order: one script on one server, two in a Cluster. */
 
-enum { ARGS_MAX = 6 };
+enum { ARGS_MAX = 7 };
 struct revoke_call {
     struct live_redis_call call;
     struct dm_redis_ask ask;
@@ -69,7 +69,7 @@ enum dm_code live_redis_revoke(struct dm_live_admin *a, dm_view subject, dm_view
 {
     struct revoke_call k = {.script = &live_redis_admin_of(a)->scripts.revoke};
     struct live_revocation_text text;
-    struct live_number ends;
+    struct live_number ends, now;
     if (subject.len == 0 || !dm_live_subject_fits(subject, jti) || expires_wall < 0)
         return DM_FAIL(err, DM_INVALID, ERR_NONE,
                        "could not revoke: user name or token id empty or too long");
@@ -86,7 +86,8 @@ enum dm_code live_redis_revoke(struct dm_live_admin *a, dm_view subject, dm_view
     k.args[3] = member_of(&k.key, jti);
     k.args[4] = DM_LIT(LIVE_REVOCATIONS);
     k.args[5] = dm_view_make(text.bytes, text.len);
-    k.n_args = 6;
+    k.args[6] = live_number(&now, dm_clock_wall(&dm_clock_system) / DM_MS);
+    k.n_args = 7;
     return live_redis_call(a, &k.call, start_writing, "revoke", err);
 }
 

@@ -4,12 +4,15 @@
 --
 -- KEYS  the key, the mirror, or both
 -- ARGV  which of them KEYS holds ("key", "mirror", "both"), value ("time": now, Unix seconds), end
---       of life in Unix milliseconds (0: never), member, channel, announcement
--- An entry that lives longer already keeps its life.
+--       of life in Unix milliseconds (0: never), member, channel, announcement, the asker's time in
+--       Unix milliseconds
+-- An entry that lives longer already keeps its life. Of the two clocks the slower one counts: tokens
+-- end by those of the programs, and one that this server's clock takes for ended may still open.
 
 local part, value, ends = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local now = math.min(tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000),
+                     tonumber(ARGV[7]))
 local left = ends - now - 1 -- Redis ends a key after its last millisecond, a token ends before
 
 if value == 'time' then
