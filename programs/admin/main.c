@@ -33,8 +33,14 @@ static struct admin *admin_of(struct process *p)
 static enum dm_code ask_mongodb(void *ctx, struct dm_error *err)
 {
     struct admin *a = ctx;
+    int64_t version = 0;
+    enum dm_code rc = dm_documents_mongo_check(a->stores.documents, &version, err);
 
-    return dm_documents_ping(a->stores.documents, err);
+    if (rc == DM_OK && version != DM_DOCUMENTS_SCHEMA_VERSION) /* operations.md §8.1: current */
+        rc = DM_FAIL(err, DM_INVALID, ERR_NONE,
+                     "the document store has schema version %lld and this program %d",
+                     (long long)version, DM_DOCUMENTS_SCHEMA_VERSION);
+    return rc;
 }
 
 static enum dm_code ask_redis(void *ctx, struct dm_error *err)

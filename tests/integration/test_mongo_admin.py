@@ -162,3 +162,25 @@ def test_newer_schema_ends_the_start_with_one_sentence(stand):
     stand.start(ready=False)
     assert stand.admin.wait(DEADLINE) == 78
     assert "schema version 1000" in stand.admin.log()
+
+
+def test_an_admin_is_not_ready_while_the_schema_is_anothers(stand):
+    """A newer admin migrated under it: traffic goes to those that know the schema (R12)."""
+    stand.start()
+
+    def readiness():
+        answer = platform.Session(stand.admin.metrics_url).get("/platform/monitor/readiness")
+        return answer.status_code, answer.json()["mongodb"]
+
+    with stand.mongo.database("doorman_stand") as database:
+        def schema(version):
+            database.doorman_meta.update_one({"_id": "schema"}, {"$set": {"version": version}})
+
+        assert readiness() == (200, "connected")
+        schema(1000)
+        wait_until(lambda: readiness() == (503, "disconnected"), DEADLINE, "not ready")
+        assert platform.Session(stand.admin.metrics_url).get("/healthz").status_code == 200
+        assert "schema version 1000" in stand.admin.log()
+        schema(1)
+        wait_until(lambda: readiness() == (200, "connected"), DEADLINE, "ready again")
+    stand.admin.stop()
