@@ -175,6 +175,13 @@ void adm_app_publish_unlock(struct adm_app *app)
     pthread_mutex_unlock(&app->publish_lock);
 }
 
+void adm_app_publish_end(struct adm_app *app, enum dm_code rc)
+{
+    adm_app_publish_unlock(app);
+    if (rc == DM_UNAVAILABLE)
+        adm_app_unpublished(app);
+}
+
 void adm_app_unpublished(struct adm_app *app)
 {
     adm_restorer_dirty(app->restorer);
@@ -366,11 +373,11 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     make_csrf_key(app, c->shared_secret);
     rc = adm_seed(app, err);
     if (rc == DM_OK)
-        rc = adm_repair(app, err);
-    if (rc == DM_OK)
         rc = adm_revocations_restore(app, err);
     if (rc == DM_OK)
         rc = adm_publish_all(app, false, err);
+    if (rc == DM_OK) /* after it: a store that lost what was published takes no single changes */
+        rc = adm_repair(app, err);
     if (rc == DM_OK && !c->memory_mode)
         rc = adm_restorer_start(app, &app->restorer, err);
     if (rc == DM_OK)

@@ -80,6 +80,9 @@ enum dm_code adm_app_publish_lock(struct adm_app *app, struct dm_error *err) DM_
  * policy (revocations, balances). */
 enum dm_code adm_app_restore_lock(struct adm_app *app, struct dm_error *err) DM_MUST_USE;
 void adm_app_publish_unlock(struct adm_app *app);
+/* The same after a change; rc: how it went. A store that did not answer may have done what it was
+ * asked all the same, so once it answers everything is compared. */
+void adm_app_publish_end(struct adm_app *app, enum dm_code rc);
 void adm_app_unpublished(struct adm_app *app); /* a stored change is not: restored soon */
 /* Generations up to this one may be used, also after the live store lost count: noted in the
  * documents before. Under the lock. */

@@ -1,11 +1,15 @@
 #include "admin/jobs/restorer.h"
 
 #include "admin/services/publish.h"
+#include "admin/services/repair.h"
 #include "admin/services/revocation.h"
+#include "admin/services/security.h"
 #include "base/log.h"
 #include <time.h>
 
 static const dm_time LOOK_EVERY = 5 * DM_SEC; /* a store emptied without a reconnect is noticed */
+/* What another admin changed is in force here as soon as in sidecars (platform-access.md §8.6). */
+static const dm_time SECURITY_EVERY = DM_SEC;
 static const dm_time RETRY_MIN = 100 * DM_MS;
 static const dm_time RETRY_MAX = 5 * DM_SEC;
 
@@ -15,7 +19,10 @@ struct adm_restorer {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t cond;
     bool look, dirty, stopping;
+    uint64_t security; /* version in force; the job's thread only */
 };
+
+static _Thread_local bool attempting; /* in the job's own thread */
 
 static void wake(struct adm_restorer *r, bool dirty)
 {
@@ -35,7 +42,7 @@ static void on_reach(void *ctx)
 
 void adm_restorer_dirty(struct adm_restorer *r)
 {
-    if (r != NULL)
+    if (r != NULL && !attempting) /* an attempt that fails is made again, in its time */
         wake(r, true);
 }
 
@@ -52,12 +59,15 @@ static enum dm_code look(struct adm_app *app, bool *ret_lost, struct dm_error *e
     return DM_OK;
 }
 
-/* Revocations first: whoever was locked out stays out. */
+/* Revocations first: whoever was locked out stays out. What a change left that ended half-way,
+ * since a store went away, is repaired as at the start. */
 static enum dm_code restore(struct adm_app *app, struct dm_error *err)
 {
     enum dm_code rc = adm_revocations_restore(app, err);
 
-    return rc == DM_OK ? adm_publish_all(app, false, err) : rc;
+    if (rc == DM_OK)
+        rc = adm_publish_all(app, false, err);
+    return rc == DM_OK ? adm_repair(app, err) : rc;
 }
 
 static enum dm_code attempt(struct adm_restorer *r, bool dirty, struct dm_error *err)
@@ -77,6 +87,8 @@ static void wait(struct adm_restorer *r, dm_time until_more)
 {
     struct timespec until;
 
+    if (until_more < 0)
+        until_more = 0;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until_more += until.tv_nsec;
     until.tv_sec += (time_t)(until_more / DM_SEC);
@@ -87,31 +99,44 @@ static void wait(struct adm_restorer *r, dm_time until_more)
     }
 }
 
+/* How an attempt went; gives when the next one is due. */
+static dm_time settle(struct adm_restorer *r, enum dm_code rc, bool dirty, dm_time *back_off,
+                      const struct dm_error *err)
+{
+    if (rc == DM_OK) {
+        *back_off = 0;
+        return LOOK_EVERY;
+    }
+    if (*back_off == 0) /* once, until it works again */
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "policy.restore.failed", DM_FC("reason", err->text));
+    r->dirty = r->dirty || dirty;
+    *back_off = *back_off == 0 ? RETRY_MIN : 2 * *back_off < RETRY_MAX ? 2 * *back_off : RETRY_MAX;
+    return *back_off;
+}
+
 static void *run(void *arg)
 {
     struct adm_restorer *r = arg;
-    dm_time back_off = 0;
+    dm_time back_off = 0, due = dm_clock_mono(&dm_clock_system) + LOOK_EVERY;
 
+    attempting = true;
     pthread_mutex_lock(&r->lock);
     while (!r->stopping) {
-        wait(r, back_off != 0 ? back_off : LOOK_EVERY);
+        struct dm_error err;
+        dm_time left = due - dm_clock_mono(&dm_clock_system);
+        wait(r, left < SECURITY_EVERY ? left : SECURITY_EVERY);
         if (r->stopping)
             break;
-        bool dirty = r->dirty;
-        struct dm_error err;
-        r->look = r->dirty = false;
+        const bool attempts = r->look || dm_clock_mono(&dm_clock_system) >= due;
+        const bool dirty = r->dirty;
+        if (attempts)
+            r->look = r->dirty = false;
         pthread_mutex_unlock(&r->lock);
-        enum dm_code rc = attempt(r, dirty, &err);
+        adm_security_refresh(r->app, &r->security);
+        const enum dm_code rc = attempts ? attempt(r, dirty, &err) : DM_OK;
         pthread_mutex_lock(&r->lock);
-        if (rc == DM_OK) {
-            back_off = 0;
-            continue;
-        }
-        if (back_off == 0) /* once, until it works again */
-            DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "policy.restore.failed",
-                   DM_FC("reason", err.text));
-        r->dirty = r->dirty || dirty;
-        back_off = back_off == 0 ? RETRY_MIN : 2 * back_off < RETRY_MAX ? 2 * back_off : RETRY_MAX;
+        if (attempts)
+            due = dm_clock_mono(&dm_clock_system) + settle(r, rc, dirty, &back_off, &err);
     }
     pthread_mutex_unlock(&r->lock);
     return NULL;

@@ -1,7 +1,9 @@
 /* Keeps what is published in step with the documents while the program runs: publishes everything
  * anew, with revocations and balances, when the live store lost it (it restarted empty) or when a
  * stored change could not be published. Looks every few seconds and whenever the store is reached
- * again; tries again with a back-off until it is done. One thread of its own. */
+ * again; tries again with a back-off until it is done, and repairs then what a change left that
+ * ended half-way. Takes over the security settings that another admin stored. One thread of its
+ * own. */
 #pragma once
 
 #include "admin/app.h"

@@ -176,7 +176,7 @@ enum dm_code adm_credits_save(struct adm_app *app, dm_view username, const struc
         rc = set_balances(app, doc, false, err);
     if (rc == DM_OK)
         rc = publish(app, username, doc, err);
-    adm_app_publish_unlock(app);
+    adm_app_publish_end(app, rc);
     return rc;
 }
 
@@ -223,7 +223,7 @@ enum dm_code adm_credits_rotate(struct adm_app *app, dm_view username, dm_view g
         rc = set_balances(app, doc, true, err); /* of a new entry; others run already */
     if (rc == DM_OK)
         rc = publish(app, username, doc, err);
-    adm_app_publish_unlock(app);
+    adm_app_publish_end(app, rc);
     return rc;
 }
 
@@ -246,7 +246,7 @@ enum dm_code adm_credits_remove(struct adm_app *app, dm_view username, struct dm
         rc = dm_documents_delete(adm_documents(app), COLLECTION, &key, 1, &n, err);
     if (rc == DM_OK)
         rc = publish(app, username, NULL, err);
-    adm_app_publish_unlock(app);
+    adm_app_publish_end(app, rc);
     return rc == DM_NOT_FOUND ? DM_OK : rc;
 }
 

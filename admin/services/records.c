@@ -24,7 +24,7 @@ enum dm_code adm_record_insert(struct adm_call *c, const struct dm_record_type *
     rc = dm_documents_insert(adm_documents(c->app), t->collection, doc, err);
     if (rc == DM_OK)
         rc = publish_doc(c, t, doc, err);
-    adm_app_publish_unlock(c->app);
+    adm_app_publish_end(c->app, rc);
     return rc;
 }
 
@@ -45,7 +45,7 @@ enum dm_code adm_record_change(struct adm_call *c, const struct dm_record_type *
                              err);
     if (rc == DM_OK)
         rc = publish_doc(c, t, doc, err);
-    adm_app_publish_unlock(c->app);
+    adm_app_publish_end(c->app, rc);
     if (rc == DM_OK && ret_doc != NULL)
         *ret_doc = DM_TAKE(doc);
     return rc;
@@ -100,7 +100,7 @@ enum dm_code adm_record_delete(struct adm_call *c, const struct dm_record_type *
         rc = dm_documents_delete(adm_documents(c->app), t->collection, key, n_key, &deleted, err);
     if (rc == DM_OK && adm_publish_wants(t) && dm_json_len(docs) > 0)
         rc = publish_deletions(c, t, docs, err);
-    adm_app_publish_unlock(c->app);
+    adm_app_publish_end(c->app, rc);
     *ret_n = (size_t)deleted;
     return rc;
 }

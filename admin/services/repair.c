@@ -19,8 +19,9 @@ static dm_view text_of(const struct dm_json *doc, const char *field)
     return dm_json_str(dm_json_get(doc, dm_view_of(field)));
 }
 
-/* Looks at every document; what it found doubtful is looked at again, and repaired, afterwards:
- * servers differ in what a walk meets of what is changed under it. */
+/* Looks at every document; what it found doubtful is looked at again, and repaired, afterwards,
+ * each under the lock: servers differ in what a walk meets of what is changed under it, and a walk
+ * may take longer than a lease lasts. */
 static enum dm_code walk(struct repair *r, const char *collection, dm_documents_each_fn look,
                          struct dm_error *err)
 {
@@ -91,9 +92,13 @@ static enum dm_code repair_endpoints(struct repair *r, struct dm_error *err)
          e = dm_json_next(e)) {
         const struct dm_filter key = DM_WHERE("api_id", text_of(e, "api_id"));
         bool gone = false;
+        rc = adm_app_publish_lock(r->app, err);
+        if (rc != DM_OK)
+            break;
         rc = api_gone(r, &key, 1, &gone, err);
         if (gone)
             rc = remove_endpoint(r, e, err);
+        adm_app_publish_end(r->app, rc);
     }
     return rc;
 }
@@ -141,8 +146,14 @@ static enum dm_code repair_entry(struct repair *r, dm_view username, dm_view nv,
 
     if (nv.len == 0 || slash == nv.len || dm_map_get(r->names, nv) != NULL)
         return DM_OK;
+    rc = adm_app_publish_lock(r->app, err);
+    if (rc != DM_OK)
+        return rc;
     rc = api_gone(r, key, DM_COUNT_OF(key), &gone, err);
-    return rc == DM_OK && gone ? unsubscribe(r, username, nv, err) : rc;
+    if (gone)
+        rc = unsubscribe(r, username, nv, err);
+    adm_app_publish_end(r->app, rc);
+    return rc;
 }
 
 static enum dm_code look_at_subscription(void *ctx, const struct dm_json *d, struct dm_error *err)
@@ -175,21 +186,15 @@ static enum dm_code repair_subscriptions(struct repair *r, struct dm_error *err)
 enum dm_code adm_repair(struct adm_app *app, struct dm_error *err)
 {
     struct repair r = {.app = app, .ids = dm_map_new(NULL), .names = dm_map_new(NULL)};
-    enum dm_code rc;
+    enum dm_code rc = walk(&r, "apis", note_api, err);
 
-    rc = adm_app_restore_lock(app, err);
-    if (rc != DM_OK)
-        goto out;
-    rc = walk(&r, "apis", note_api, err);
     if (rc == DM_OK)
         rc = repair_endpoints(&r, err);
     if (rc == DM_OK)
         rc = repair_subscriptions(&r, err);
-    adm_app_publish_unlock(app);
     if (r.endpoints + r.subscriptions > 0)
         DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "admin.repaired", DM_FI("endpoints", r.endpoints),
                DM_FI("subscriptions", r.subscriptions));
-out:
     dm_json_free(r.doubtful);
     dm_map_free(r.ids);
     dm_map_free(r.names);

@@ -42,7 +42,7 @@ static enum dm_code revoke(struct adm_app *app, dm_view username, dm_view jti, i
     rc = dm_documents_insert(adm_documents(app), "revocations", doc, err);
     if (rc == DM_OK || rc == DM_EXISTS)
         rc = dm_live_revoke(adm_live(app), username, jti, expires * DM_SEC, err);
-    adm_app_publish_unlock(app);
+    adm_app_publish_end(app, rc);
     return rc;
 }
 
@@ -74,7 +74,7 @@ enum dm_code adm_unrevoke_user(struct adm_app *app, dm_view username, struct dm_
                              err);
     if (rc == DM_OK)
         rc = dm_live_unrevoke(adm_live(app), username, err);
-    adm_app_publish_unlock(app);
+    adm_app_publish_end(app, rc);
     return rc;
 }
 

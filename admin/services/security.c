@@ -1,6 +1,7 @@
 #include "admin/services/security.h"
 
 #include "admin/audit.h"
+#include "base/log.h"
 #include <stdatomic.h>
 
 enum { LIST_MAX = 10000 }; /* entries of one list (operations.md §8.11, scale) */
@@ -54,6 +55,26 @@ enum dm_code adm_security_apply(struct adm_app *app, const struct dm_json *doc,
     else
         adm_security_unref(s);
     return rc;
+}
+
+/* Until nothing newer is met: whoever stores on this admin applies it, too, maybe between our
+ * reading and applying. */
+void adm_security_refresh(struct adm_app *app, uint64_t *version)
+{
+    const struct dm_filter key = DM_WHERE("type", DM_LIT("security_settings"));
+
+    for (;;) {
+        DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
+        struct dm_error err;
+        uint64_t stored = 0;
+        if (dm_documents_find(adm_documents(app), "settings", &key, 1, &doc, &stored, &err) !=
+                DM_OK ||
+            stored == *version)
+            return;
+        *version = stored;
+        if (adm_security_apply(app, doc, &err) != DM_OK)
+            DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "security.not_applied", DM_FC("reason", err.text));
+    }
 }
 
 static struct dm_json *texts_of(const struct dm_address_set *set)

@@ -16,6 +16,9 @@ void adm_security_unref(struct adm_security *s);
 /* Compiles and swaps. A bad entry: DM_INVALID, named in err, nothing changes (SEC012). */
 enum dm_code adm_security_apply(struct adm_app *app, const struct dm_json *doc,
                                 struct dm_error *err) DM_MUST_USE;
+/* What is stored now, unless it is of *version, which is updated: another admin may have stored it.
+ * Where it cannot be read what was applied stays. */
+void adm_security_refresh(struct adm_app *app, uint64_t *version);
 /* The defaults of a missing document (§8.6). Owned by the caller. */
 struct dm_json *adm_security_defaults(const struct dm_settings *s);
 

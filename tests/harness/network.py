@@ -55,10 +55,12 @@ class Namespace:
 
 
 class SlowLink:
-    """Passes bytes on to a port of loopback; those that come back wait for `delay` seconds."""
+    """Passes bytes on to a port of loopback; those that come back wait for `delay` seconds. lose:
+    of the next request that holds these bytes the answer is lost, and the connection with it."""
 
     def __init__(self, port):
-        self.target, self.port, self.delay = port, free_port(), 0.0
+        self.target, self.port, self.delay, self.lose = port, free_port(), 0.0, None
+        self._losing = set()
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._pairs, self._late = {}, []
         self._wake, self._ended = socket.socketpair(), False
@@ -106,7 +108,10 @@ class SlowLink:
         except OSError:
             data = b""
         other, back = self._pairs[one]
-        if not data:
+        if not back and self.lose and self.lose in data:
+            self.lose = None
+            self._losing.add(other)
+        if not data or one in self._losing:
             self._end(one, other)
         elif back and (self.delay or self._late):
             self._late.append((time.monotonic() + self.delay, other, data))
@@ -122,6 +127,7 @@ class SlowLink:
 
     def _end(self, *ends):
         for one in ends:
+            self._losing.discard(one)
             if self._pairs.pop(one, None):
                 self._selector.unregister(one)
                 one.close()

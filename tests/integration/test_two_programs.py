@@ -144,6 +144,40 @@ def test_the_clients_address_reaches_the_admin_through_a_sidecar(start_split):
     assert attempt("198.51.100.8") == first[0]  # another client of the same sidecar
 
 
+@pytest.fixture
+def second_admin(tmp_path):
+    """Makes another admin of the same stores."""
+    started = []
+
+    def start(split):
+        settings = {**split.admin_program.settings, "PORT": None, "METRICS_PORT": None}
+        one = Doorman(tmp_path / "second", settings, name="doorman-admin")
+        one.settings.update({"PORT": str(one.port), "METRICS_PORT": str(one.metrics_port)})
+        started.append(one)
+        return one.start()
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+def test_address_lists_reach_every_admin(start_split, second_admin):
+    split = start_split()
+    other = second_admin(split)
+    admin = platform.login(split.admin_program.url)
+    assert platform.Session(other.url).get("/platform/user/me").status_code == 401
+
+    def from_there(program):
+        return platform.Session(program.url).get(
+            "/platform/user/me", headers={"X-Forwarded-For": "198.51.100.7"}).status_code
+
+    lists = {"trust_x_forwarded_for": True, "xff_trusted_proxies": ["127.0.0.1"]}
+    for blocked, answer in (["198.51.100.7"], 403), ([], 401):
+        expect(admin.put("/platform/security/settings", json={**lists, "ip_blacklist": blocked}))
+        assert from_there(split.admin_program) == answer
+        wait_until(lambda a=answer: from_there(other) == a, DEADLINE, "the list in the other admin")
+
+
 @pytest.mark.parametrize("store", ["redis", "mongo"])
 def test_readiness_names_the_store_that_is_away(start_split, upstream, store, tmp_path):
     split = start_split()
