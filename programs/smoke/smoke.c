@@ -30,6 +30,7 @@ struct smoke {
     struct dm_buf admin_token, user_token;
     char name[40], user_password[48];
     struct dm_buf answer;
+    bool calls; /* false: there is no gateway to ask, only sidecars of others */
     bool made_user, made_api, failed;
 };
 
@@ -97,8 +98,10 @@ static bool prepare(struct smoke *s)
     snprintf(s->name, sizeof(s->name), "smoke%016llx", (unsigned long long)dm_random_u64());
     snprintf(s->user_password, sizeof(s->user_password), "Sm0ke!%016llx%016llx",
              (unsigned long long)dm_random_u64(), (unsigned long long)dm_random_u64());
+    const char *gateway = getenv("SMOKE_GATEWAY_URL");
+    s->calls = gateway == NULL || strcmp(gateway, "none") != 0;
     return url_of("SMOKE_ADMIN_URL", "http://127.0.0.1:3001", &s->admin) &&
-           url_of("SMOKE_GATEWAY_URL", "http://127.0.0.1:5001", &s->gateway) &&
+           (!s->calls || url_of("SMOKE_GATEWAY_URL", "http://127.0.0.1:5001", &s->gateway)) &&
            read_password(&s->password);
 }
 
@@ -283,6 +286,15 @@ static bool call_until(struct smoke *s, const char *what, dm_view token, int wan
     return status == wanted;
 }
 
+static void call_it(struct smoke *s)
+{
+    const dm_view token = dm_buf_view(&s->user_token);
+
+    if (call_until(s, "call it", token, 200, 0) &&
+        call_until(s, "call it without a token", DM_VIEW_NONE, 401, 0))
+        call_until(s, "call it too often", token, 429, CALLS_PER_HOUR - 1);
+}
+
 static void remove_all(struct smoke *s)
 {
     char path[96];
@@ -307,10 +319,8 @@ int command_smoke(const struct program *program, struct process *p, const struct
         if (step(&s, "readiness of the admin", "GET", "/platform/monitor/readiness", NULL) &&
             log_in(&s, "log in", dm_view_of(s.email), dm_buf_view(&s.password), &s.admin_token) &&
             make_user(&s) && make_api(&s) && make_endpoint(&s) && subscribe(&s) &&
-            log_in_user(&s) && call_until(&s, "call it", dm_buf_view(&s.user_token), 200, 0) &&
-            call_until(&s, "call it without a token", DM_VIEW_NONE, 401, 0))
-            call_until(&s, "call it too often", dm_buf_view(&s.user_token), 429,
-                       CALLS_PER_HOUR - 1);
+            log_in_user(&s) && s.calls)
+            call_it(&s);
         remove_all(&s);
         code = s.failed ? 1 : 0;
     }

@@ -1,7 +1,9 @@
 """Fixtures of the cluster tests. One release is shared; tests leave it as they found it."""
 
+import shutil
+
 import pytest
-from harness.cluster import ORDERS, Release, Space, upstream_objects
+from harness.cluster import ORDERS, ROOT, Release, Space, helm, upstream_objects
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,14 @@ class Published:
 @pytest.fixture(scope="session")
 def published(release):
     return Published(release)
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory):
+    """The example, with its dependency."""
+    tree = tmp_path_factory.mktemp("tree")
+    for part in ("helm", "examples"):
+        shutil.copytree(ROOT / part, tree / part)
+    chart = tree / "examples" / "orders" / "chart"
+    helm("dependency", "build", chart)
+    return chart

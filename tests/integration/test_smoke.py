@@ -24,6 +24,13 @@ def test_it_passes_on_a_product_that_works_and_leaves_nothing(doorman, admin):
     assert "smoke" not in str(expect(admin.get("/platform/user/all")))
 
 
+def test_without_a_gateway_it_publishes_but_calls_nothing(doorman, admin):
+    made = smoke(doorman.url, gateway="none")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "ok     subscribe" in made.stdout and "call it" not in made.stdout
+    assert "smoke" not in str(expect(admin.get("/platform/api/all")))
+
+
 def test_it_fails_on_a_wrong_password_and_on_nobody(doorman):
     made = smoke(doorman.url, password="wrong-password")
     assert made.returncode == 1 and "FAILED log in: 400" in made.stdout

@@ -20,15 +20,22 @@
 {{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}
 
+{{/* The chart's own win over commonLabels: selectors and policies find objects by them. */}}
 {{- define "doorman.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-app.kubernetes.io/name: {{ include "doorman.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{- $_ := set $own "app.kubernetes.io/name" (include "doorman.name" .) -}}
+{{- $_ := set $own "app.kubernetes.io/instance" .Release.Name -}}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- toYaml (merge $own .Values.commonLabels) -}}
+{{- end -}}
+
+{{/* dict root, component, labels: of a pod, or of an object that has labels of its own. */}}
+{{- define "doorman.labelsWith" -}}
+{{- $own := dict -}}
+{{- with .component }}{{ $_ := set $own "app.kubernetes.io/component" . }}{{ end -}}
+{{- $fixed := pick (fromYaml (include "doorman.labels" .root)) "app.kubernetes.io/name" "app.kubernetes.io/instance" -}}
+{{- toYaml (merge $own $fixed (default (dict) .labels) (fromYaml (include "doorman.labels" .root))) -}}
 {{- end -}}
 
 {{/* dict root, component: what never changes in the life of a release. */}}
@@ -44,13 +51,7 @@ metadata:
   name: {{ .name }}
   namespace: {{ default (include "doorman.namespace" .root) .namespace }}
   labels:
-    {{- include "doorman.labels" .root | nindent 4 }}
-    {{- with .component }}
-    app.kubernetes.io/component: {{ . }}
-    {{- end }}
-    {{- with .labels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "doorman.labelsWith" . | nindent 4 }}
   {{- with merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
@@ -100,11 +101,11 @@ metadata:
 {{- end -}}
 {{- define "doorman.adminPort" -}}{{ if include "doorman.memory" . }}5001{{ else }}3001{{ end }}{{- end -}}
 {{- define "doorman.adminUrl" -}}
-http{{ if .Values.tls.enabled }}s{{ end }}://{{ include "doorman.fullname" . }}-admin.{{ include "doorman.namespace" . }}:{{ .Values.admin.service.port }}
+http://{{ include "doorman.fullname" . }}-admin.{{ include "doorman.namespace" . }}:{{ .Values.admin.service.port }}
 {{- end -}}
 {{- define "doorman.gatewayUrl" -}}
 {{- if include "doorman.hasGateway" . -}}
-http{{ if .Values.tls.enabled }}s{{ end }}://{{ include "doorman.fullname" . }}-gateway.{{ include "doorman.namespace" . }}:{{ .Values.gateway.service.port }}
+http://{{ include "doorman.fullname" . }}-gateway.{{ include "doorman.namespace" . }}:{{ .Values.gateway.service.port }}
 {{- else -}}
 {{ include "doorman.adminUrl" . }}
 {{- end -}}

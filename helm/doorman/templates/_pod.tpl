@@ -10,14 +10,8 @@
 {{- if .root.Values.kubeEvents.enabled }}
 - {name: {{ $p }}account, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
 {{- end }}
-{{- if .root.Values.tls.enabled }}
-- {name: {{ $p }}tls, mountPath: /etc/doorman/tls, readOnly: true}
-{{- end }}
-{{- if and (not (include "doorman.memory" .root)) (not .root.Values.redis.enabled) .root.Values.externalRedis.tls.existingSecret }}
-- {name: {{ $p }}redis-tls, mountPath: /etc/doorman/redis-tls, readOnly: true}
-{{- end }}
-{{- if and (eq .role "admin") (not (include "doorman.memory" .root)) (not .root.Values.mongodb.enabled) .root.Values.externalMongodb.tls.existingSecret }}
-- {name: {{ $p }}mongodb-tls, mountPath: /etc/doorman/mongodb-tls, readOnly: true}
+{{- range $store, $tls := fromYaml (include "doorman.storeTls" .) }}
+- {name: {{ $p }}{{ $store }}-tls, mountPath: /etc/doorman/{{ $store }}-tls, readOnly: true}
 {{- end }}
 {{- end -}}
 
@@ -44,32 +38,26 @@
       - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
       - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
 {{- end }}
-{{- if .root.Values.tls.enabled }}
-- name: {{ $p }}tls
+{{- $mode := .mode }}
+{{- range $store, $tls := fromYaml (include "doorman.storeTls" .) }}
+- name: {{ $p }}{{ $store }}-tls
   secret:
-    secretName: {{ if .root.Values.tls.certManager.enabled }}{{ include "doorman.fullname" .root }}-tls{{ else }}{{ .root.Values.tls.existingSecret }}{{ end }}
-    defaultMode: {{ .mode }}
-{{- end }}
-{{- if and (not (include "doorman.memory" .root)) (not .root.Values.redis.enabled) .root.Values.externalRedis.tls.existingSecret }}
-- name: {{ $p }}redis-tls
-  secret:
-    secretName: {{ .root.Values.externalRedis.tls.existingSecret }}
-    defaultMode: {{ .mode }}
-{{- end }}
-{{- if and (eq .role "admin") (not (include "doorman.memory" .root)) (not .root.Values.mongodb.enabled) .root.Values.externalMongodb.tls.existingSecret }}
-- name: {{ $p }}mongodb-tls
-  secret:
-    secretName: {{ .root.Values.externalMongodb.tls.existingSecret }}
-    defaultMode: {{ .mode }}
+    secretName: {{ $tls.existingSecret }}
+    defaultMode: {{ $mode }}
 {{- end }}
 {{- end -}}
 
-{{/* dict values (startupProbe, livenessProbe, readinessProbe), startup (path). */}}
+{{/* dict values (startupProbe, livenessProbe, readinessProbe), startup (path). Whoever gives a way to ask of his
+     own is not asked twice. */}}
 {{- define "doorman.probes" -}}
 {{- range $kind, $path := dict "startupProbe" (default "liveness" .startup) "livenessProbe" "liveness" "readinessProbe" "readiness" }}
 {{- with index $.values $kind }}
+{{- $ours := dict "httpGet" (dict "path" (printf "/platform/monitor/%s" $path) "port" "metrics") }}
+{{- range $way := list "httpGet" "exec" "tcpSocket" "grpc" }}
+{{- if hasKey (index $.values $kind) $way }}{{ $ours = dict }}{{ end }}
+{{- end }}
 {{ $kind }}:
-  {{- toYaml (merge (dict "httpGet" (dict "path" (printf "/platform/monitor/%s" $path) "port" "metrics")) .) | nindent 2 }}
+  {{- toYaml (merge $ours .) | nindent 2 }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -88,6 +76,9 @@ preStop:
 
 {{/* Environment of a program's container. dict root, role, port, threads, env. */}}
 {{- define "doorman.env" -}}
+{{- /* Named, so that a ConfigMap without it stops the start rather than mean defaults. */}}
+- name: DOORMAN_CONFIG_FILE
+  value: /etc/doorman/config/doorman.yaml
 - name: PORT
   value: {{ .port | quote }}
 - name: THREADS
@@ -156,14 +147,10 @@ preStop:
 {{- define "doorman.podTemplate" -}}
 metadata:
   labels:
-    {{- include "doorman.labels" .root | nindent 4 }}
-    app.kubernetes.io/component: {{ .component }}
-    {{- with .values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "doorman.labelsWith" (dict "root" .root "component" .component "labels" .values.podLabels) | nindent 4 }}
   annotations:
-    {{- /* Hot keys are not part of any checksum: an edit reloads, it does not roll. Secrets are read from files. */}}
-    checksum/static: {{ printf "%s\n%s" (include "doorman.static.common" .root) (eq .role "admin" | ternary (include "doorman.static.admin" .root) "") | sha256sum }}
+    {{- /* Hot keys are not part of any checksum: an edit reloads, it does not roll; most secrets are files read anew. */}}
+    checksum/static: {{ include "doorman.static.checksum" . }}
     {{- with .values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

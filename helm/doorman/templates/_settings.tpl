@@ -5,7 +5,7 @@
 {{- $config := deepCopy .Values.config -}}
 {{- $host := "" -}}
 {{- if .Values.admin.ingress.enabled -}}
-{{- range .Values.admin.ingress.hosts }}{{ $host = default .host $host }}{{ end -}}
+{{- range .Values.admin.ingress.hosts }}{{ $host = default (trimPrefix "*." (default "" .host)) $host }}{{ end -}}
 {{- end -}}
 {{- $cookie := default (dict) $config.cookie -}}
 {{- if and $host (not $cookie.domain) -}}
@@ -20,8 +20,29 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Restart-only settings of every program. */}}
+{{/* A value as a variable's text: a number as it was written (1000000, not 1e+06), a list by commas. */}}
+{{- define "doorman.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else if kindIs "slice" . }}{{ join "," . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end -}}
+
+{{/* Restart-only settings of every program; what `static` says wins. */}}
 {{- define "doorman.static.common" -}}
+{{- $all := fromYaml (include "doorman.static.own" .) -}}
+{{- range $name, $value := .Values.static }}{{ $_ := set $all $name (include "doorman.text" $value) }}{{ end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* What a pod must be rolled for. Of secrets, those that are read at start only, where the values hold them.
+     dict root, role. */}}
+{{- define "doorman.static.checksum" -}}
+{{- $admin := eq .role "admin" -}}
+{{- $parts := list (include "doorman.static.common" .root) -}}
+{{- if $admin }}{{ $parts = append $parts (include "doorman.static.admin" .root) }}{{ end -}}
+{{- $parts = append $parts ($admin | ternary .root.Values.auth.policySigningKey .root.Values.auth.policyVerifyKey) -}}
+{{- join "\n" $parts | sha256sum -}}
+{{- end -}}
+
+{{- define "doorman.static.own" -}}
 ENV: {{ .Values.env | quote }}
 PRODUCTION_STRICT: {{ include "doorman.strict" . | quote }}
 DOORMAN_DATA_DIR: /var/lib/doorman
@@ -55,11 +76,11 @@ REDIS_USERNAME: {{ . | quote }}
 {{- end }}
 {{- if $redis.tls.enabled }}
 REDIS_TLS: "true"
+{{- with $redis.tls.serverName }}
+REDIS_TLS_SERVER_NAME: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range $name, $value := .Values.static }}
-{{ $name }}: {{ $value | quote }}
 {{- end }}
 {{- end -}}
 
@@ -86,11 +107,38 @@ MONGO_DB_NAME: {{ $mongo.database | quote }}
 {{- end }}
 {{- end -}}
 
+{{/* Names of the entries: of a Secret of the user's, or of those that secrets.yaml makes. */}}
+{{- define "doorman.secretKeys" -}}
+{{- if or .Values.auth.existingSecret .Values.auth.existingGatewaySecret -}}
+{{- toYaml .Values.auth.existingSecretKeys -}}
+{{- else -}}
+jwtKeys: jwt-keys
+jwtSecretKey: {{ .Values.auth.jwtSecretKey | empty | ternary "" "jwt-secret-key" | quote }}
+policySigningKey: policy-signing-key
+policyVerifyKey: policy-verify-key
+tokenEncryptionKey: token-encryption-key
+vaultKey: vault-key
+memEncryptionKey: mem-encryption-key
+adminPassword: admin-password
+{{- end -}}
+{{- end -}}
+
+{{/* Which stores are reached by TLS with files of a Secret: redis, mongodb -> their tls values. dict root, role. */}}
+{{- define "doorman.storeTls" -}}
+{{- $out := dict -}}
+{{- $v := .root.Values -}}
+{{- if not (include "doorman.memory" .root) -}}
+{{- if and (not $v.redis.enabled) $v.externalRedis.tls.existingSecret }}{{ $_ := set $out "redis" $v.externalRedis.tls }}{{ end -}}
+{{- if and (eq .role "admin") (not $v.mongodb.enabled) $v.externalMongodb.tls.existingSecret }}{{ $_ := set $out "mongodb" $v.externalMongodb.tls }}{{ end -}}
+{{- end -}}
+{{- toYaml $out -}}
+{{- end -}}
+
 {{/* Secrets as files below /etc/doorman/secrets: the variables that name them. dict root, role. */}}
 {{- define "doorman.secretEnv" -}}
 {{- $root := .root -}}
 {{- $files := dict -}}
-{{- if $root.Values.auth.jwtSecretKey -}}
+{{- if (fromYaml (include "doorman.secretKeys" $root)).jwtSecretKey -}}
 {{- $_ := set $files "JWT_SECRET_KEY_FILE" "jwt-secret-key" -}}
 {{- else -}}
 {{- $_ := set $files "JWT_KEYS_FILE" "jwt-keys" -}}
@@ -117,32 +165,35 @@ MONGO_DB_NAME: {{ $mongo.database | quote }}
 - name: {{ $name }}
   value: /etc/doorman/secrets/{{ $file }}
 {{- end }}
-{{- if and (not (include "doorman.memory" $root)) (not $root.Values.redis.enabled) $root.Values.externalRedis.tls.existingSecret }}
-- name: REDIS_TLS_CA_FILE
-  value: /etc/doorman/redis-tls/ca.crt
+{{- $tls := fromYaml (include "doorman.storeTls" .) }}
+{{- range $store, $secret := $tls }}
+{{- $env := eq $store "redis" | ternary "REDIS_TLS" "MONGO_TLS" }}
+- name: {{ $env }}_CA_FILE
+  value: /etc/doorman/{{ $store }}-tls/ca.crt
+{{- if $secret.clientCertificate }}
+{{- if eq $store "redis" }}
+- name: REDIS_TLS_CERT_FILE
+  value: /etc/doorman/redis-tls/tls.crt
+- name: REDIS_TLS_KEY_FILE
+  value: /etc/doorman/redis-tls/tls.key
+{{- else }}
+- name: MONGO_TLS_CERT_KEY_FILE
+  value: /etc/doorman/mongodb-tls/tls.pem
 {{- end }}
-{{- if and (eq .role "admin") (not (include "doorman.memory" $root)) (not $root.Values.mongodb.enabled) $root.Values.externalMongodb.tls.existingSecret }}
-- name: MONGO_TLS_CA_FILE
-  value: /etc/doorman/mongodb-tls/ca.crt
 {{- end }}
-{{- if $root.Values.tls.enabled }}
-- name: SSL_CERTFILE
-  value: /etc/doorman/tls/tls.crt
-- name: SSL_KEYFILE
-  value: /etc/doorman/tls/tls.key
 {{- end }}
 {{- end -}}
 
 {{/* Where those files come from: sources of a projected volume. dict root, role. */}}
 {{- define "doorman.secretSources" -}}
 {{- $root := .root -}}
-{{- $keys := $root.Values.auth.existingSecretKeys -}}
+{{- $keys := fromYaml (include "doorman.secretKeys" $root) -}}
 {{- $memory := include "doorman.memory" $root -}}
 - secret:
     name: {{ if eq .role "gateway" }}{{ include "doorman.gatewaySecret" $root }}{{ else }}{{ include "doorman.adminSecret" $root }}{{ end }}
     items:
-      {{- if $root.Values.auth.jwtSecretKey }}
-      - {key: jwt-secret-key, path: jwt-secret-key}
+      {{- if $keys.jwtSecretKey }}
+      - {key: {{ $keys.jwtSecretKey }}, path: jwt-secret-key}
       {{- else }}
       - {key: {{ $keys.jwtKeys }}, path: jwt-keys}
       {{- end }}

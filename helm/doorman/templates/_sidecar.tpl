@@ -1,8 +1,10 @@
 {{/* For charts that put the gateway beside their application. With this chart as dependency `doorman`,
      the context is .Subcharts.doorman:
 
-       initContainers:   # native: {{ if include "doorman.sidecar.native" .Subcharts.doorman }}
+       {{ if include "doorman.sidecar.native" .Subcharts.doorman }}
+       initContainers:   # else it is one of containers
          {{ include "doorman.sidecar.container" .Subcharts.doorman | nindent 8 }}
+       {{ end }}
        volumes:
          {{ include "doorman.sidecar.volumes" .Subcharts.doorman | nindent 8 }}
 
@@ -33,12 +35,9 @@ true
   restartPolicy: Always
   {{- end }}
   securityContext:
-    runAsNonRoot: true
-    runAsUser: 65532
-    runAsGroup: 65532
-    seccompProfile:
-      type: RuntimeDefault
-    {{- toYaml $g.containerSecurityContext | nindent 4 }}
+    {{- /* The pod is another's: what admin and gateway have from theirs is told here. */}}
+    {{- $user := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "seccompProfile" (dict "type" "RuntimeDefault") }}
+    {{- toYaml (merge (dict) $g.containerSecurityContext $user) | nindent 4 }}
   ports:
     - {name: doorman, containerPort: {{ $s.port }}, protocol: TCP}
     - {name: metrics, containerPort: {{ .Values.metrics.port }}, protocol: TCP}
@@ -48,6 +47,7 @@ true
   env:
     {{- include "doorman.env" (dict "root" . "role" "gateway" "port" $s.port "threads" $s.threads "env" $s.env) | nindent 4 }}
     {{- if $native }}
+    {{- /* Hot elsewhere; here it hangs together with the application's preStop, not with the gateways' of their own. */}}
     - name: SHUTDOWN_DELAY_SECONDS
       value: {{ max 0 (sub (int $s.appPreStopSeconds) 2) | quote }}
     {{- end }}
@@ -102,5 +102,5 @@ doorman.io/release: {{ .Release.Name }}
 
 {{/* Annotations of the pod: restart-only settings roll it. */}}
 {{- define "doorman.sidecar.podAnnotations" -}}
-checksum/doorman-static: {{ include "doorman.static.common" . | sha256sum }}
+checksum/doorman-static: {{ include "doorman.static.checksum" (dict "root" . "role" "gateway") }}
 {{- end -}}
