@@ -17,7 +17,7 @@ def space():
 
 @pytest.fixture(scope="session")
 def release(space):
-    return Release(space).install()
+    return Release(space, values={"kubeEvents": {"enabled": True}}).install()
 
 
 class Published:

@@ -3,7 +3,7 @@
 import pathlib
 
 import pytest
-from harness.cluster import wait_until
+from harness.cluster import run, wait_until
 
 SWAP = 90  # the kubelet may take its sync period until the files change
 IN_FORCE = 10  # after the swap
@@ -90,3 +90,45 @@ def test_a_broken_edit_changes_nothing_and_shows_in_metrics(release, pods, publi
         wait_until(lambda p=pod: space.metrics(p)[SUCCESSFUL] == 1, SWAP + IN_FORCE,
                    "the mended file is taken")
     assert restarts(space) == started
+
+
+def events(space, part):
+    """Of failed reloads, with that in their message."""
+    found = space.get("events", "--field-selector", "reason=ConfigReloadFailed")["items"]
+    return [e for e in found if part in e["message"]]
+
+
+def test_a_broken_edit_is_an_event_of_every_pod(release, pods):
+    """Once each, and the fault stands in it."""
+    space = release.space
+    ids = sorted(p["metadata"]["uid"] for p in pods)
+    old = release.edit_config(lambda text: text + "max_page_size: none\n")
+    try:
+        wait_until(lambda: len(events(space, "MAX_PAGE_SIZE")) >= len(ids), SWAP + IN_FORCE,
+                   lambda: f"an Event of each: {space.k('get', 'events')}")
+    finally:
+        release.edit_config(lambda _: old)
+    for pod in pods:
+        wait_until(lambda p=pod: space.metrics(p)[SUCCESSFUL] == 1, SWAP + IN_FORCE,
+                   "the mended file is taken")
+        assert space.metrics(pod)['doorman_kube_events_total{result="failed"}'] == 0
+    made = events(space, "MAX_PAGE_SIZE")
+    assert sorted(e["involvedObject"]["uid"] for e in made) == ids
+    for event in made:
+        assert event["type"] == "Warning" and "doorman.yaml:" in event["message"]
+        assert event["source"]["component"] in ("doorman-admin", "doorman-gateway")
+    described = space.k("describe", "pod", pods[0]["metadata"]["name"])
+    assert "ConfigReloadFailed" in described and "MAX_PAGE_SIZE" in described
+
+
+def test_the_account_of_the_pods_may_do_nothing_but_that(release):
+    space = release.space
+    account = f"--as=system:serviceaccount:{space.name}:{release.full}"
+
+    def may(*what):
+        return run("kubectl", "-n", space.name, "auth", "can-i", *what, account,
+                   good=False).stdout.strip() == "yes"
+
+    assert may("create", "events")
+    for what in (("list", "events"), ("get", "secrets"), ("get", "configmaps"), ("list", "pods")):
+        assert not may(*what), what

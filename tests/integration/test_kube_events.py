@@ -157,6 +157,17 @@ def test_a_message_is_bounded_and_counts_the_rest(server, account, start_pod, fi
     assert told >= 3 and f"; {200 - told} more in the log; keeping generation 1" in message
 
 
+def test_one_fault_that_is_too_long_is_cut(server, account, start_pod, tmp_path):
+    deep = ConfigFile(tmp_path.joinpath(*["deep" * 60] * 4))
+    pod = start_pod(server, account, DOORMAN_CONFIG_FILE=deep.path)
+    deep.write(BROKEN)
+    hang_up(pod)
+    until(pod, SENT, 1)
+    message, = server.messages
+    assert len(message.encode()) <= 1024
+    assert message.startswith(str(deep.path)[:900]) and message.endswith("keeping generation 1")
+
+
 def test_a_secret_is_in_no_event(server, account, start_pod, tmp_path):
     secret = tmp_path / "jwt"
     secret.write_text("first-secret-0123456789abcdef0123456789\n")
