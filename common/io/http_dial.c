@@ -47,6 +47,7 @@ static void shake(struct dm_http_call *c)
     c->shaking = false;
     if (rc == DM_OK) {
         opened(c);
+        dm_http_call_post(c); /* what came behind the handshake makes no event of its own */
         return;
     }
     c->tls_error = dm_mem_text(dm_view_of(dm_stream_tls_error(s)));

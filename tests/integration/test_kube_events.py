@@ -2,6 +2,9 @@
 of a CA of our own, as the account that is mounted where the kubelet mounts it."""
 
 import signal
+import socket
+import ssl
+import types
 
 import pytest
 import requests
@@ -180,6 +183,37 @@ def test_a_secret_is_in_no_event(server, account, start_pod, tmp_path):
 
 
 # --- what goes wrong costs a line of the log, nothing else ---
+
+
+def answer_with_the_handshake(listener, papers):
+    """The last bytes of a TLS 1.2 handshake and a whole answer leave in one segment."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(papers / "server.pem", papers / "server.key")
+    link, _ = listener.accept()
+    heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(heard, said, server_side=True)
+    while True:
+        try:
+            session.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            link.sendall(said.read())
+            heard.write(link.recv(65536))
+    session.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    link.sendall(said.read())
+    return link
+
+
+def test_an_answer_that_came_with_the_handshake_is_heard(account, start_pod, file, papers):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        host, port = listener.getsockname()
+        pod = start_pod(types.SimpleNamespace(host=host, port=port), account)
+        file.write(BROKEN)
+        hang_up(pod)
+        with answer_with_the_handshake(listener, papers):
+            told_once(pod, "the API server answered 403")
 
 
 def told_once(pod, why):
