@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "crypto/keyset.h"
 #include "crypto/sealed.h"
+#include "io/ops_status.h"
 #include "model/settings.h"
 #include "model/watch.h"
 #include "store/documents.h"
@@ -34,6 +35,8 @@ struct adm_app_config {
      * ends. */
     struct dm_json *(*reload)(void *ctx);
     struct dm_json *(*reload_report)(void *ctx);
+    /* GET /api/status; NULL where the gateway of the same process answers it. */
+    void (*status)(void *ctx, struct dm_ops_status *ret);
     /* Once at start and every minute, on a thread of the app's: documents that expired go.
      * DM_AGAIN: another admin did it. NULL: the store needs no sweeping. */
     enum dm_code (*sweep)(void *ctx, struct dm_error *err);
@@ -91,7 +94,6 @@ enum dm_code adm_app_reserve(struct adm_app *app, uint64_t generation,
 enum dm_code adm_app_reserved(struct adm_app *app, uint64_t *ret, struct dm_error *err) DM_MUST_USE;
 struct dm_documents *adm_documents(struct adm_app *app);
 struct dm_live_admin *adm_live(struct adm_app *app);
-dm_view
-adm_csrf_key(struct adm_app *app); /* random at start, where admins share no secret */
+dm_view adm_csrf_key(struct adm_app *app); /* random at start, where admins share no secret */
 const struct dm_clock *adm_clock(struct adm_app *app);
 const struct adm_app_config *adm_config(struct adm_app *app);

@@ -119,6 +119,7 @@ static void refuse_unauthenticated(struct adm_call *c)
         [ADM_UNAUTH_GEN2] = {"GEN002", "Unauthorized", false},
         [ADM_UNAUTH_API] = {"API_AUTH", "Unauthorized", false},
         [ADM_UNAUTH_CACHES] = {"Unauthorized", "Unauthorized", true},
+        [ADM_UNAUTH_STATUS] = {"GTW401", "Unauthorized", false},
     };
 
     adm_fail(c, 401, forms[c->route->unauth].code, forms[c->route->unauth].message);

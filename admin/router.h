@@ -24,8 +24,9 @@ enum adm_unauth { /* how a 401 of authentication is rendered (platform-access.md
                   ADM_UNAUTH_C2,  /* AUTH003 Unable to validate credentials */
                   ADM_UNAUTH_GEN1,
                   ADM_UNAUTH_GEN2,
-                  ADM_UNAUTH_API,   /* API_AUTH */
-                  ADM_UNAUTH_CACHES /* {"detail","error_code","error_message"} (gateway.md §23.3) */
+                  ADM_UNAUTH_API,    /* API_AUTH */
+                  ADM_UNAUTH_CACHES, /* {"detail","error_code","error_message"}, gateway.md §23.3 */
+                  ADM_UNAUTH_STATUS  /* GTW401, as a gateway says it */
 };
 
 enum adm_rate { ADM_RATE_NONE = 0, ADM_RATE_LOGIN, ADM_RATE_REGISTER };

@@ -1,7 +1,9 @@
-/* /platform/monitor (platform-access.md §8.9): figures of all gateways. */
+/* /platform/monitor (platform-access.md §8.9): figures of all gateways; /api/status of this admin.
+ */
 #include "admin/app.h"
 #include "admin/handlers.h"
 #include "admin/services/figures_report.h"
+#include "base/assert.h"
 #include "codec/uri.h"
 
 enum { WORD_MAX_ = 16 }; /* longer than every word that means something */
@@ -44,4 +46,22 @@ void adm_monitor_metrics(struct adm_call *c)
         adm_fail_store(c, &err);
     else
         adm_ok(c, 200, report);
+}
+
+void adm_monitor_status(struct adm_call *c)
+{
+    const struct adm_app_config *app = adm_config(c->app);
+    struct dm_ops_status status = {0};
+    char text[DM_OPS_STATUS_MAX];
+    struct dm_json *body = NULL;
+    struct dm_error err;
+
+    if (app->status == NULL) { /* the gateway of this process has answered before */
+        adm_fail_err(c, ERR_NOT_FOUND);
+        return;
+    }
+    app->status(app->ctx, &status);
+    if (dm_json_parse(dm_ops_status_text(&status, text), &dm_json_default, &body, &err) != DM_OK)
+        DM_UNREACHABLE();
+    adm_ok(c, 200, body);
 }

@@ -19,6 +19,7 @@ enum {
 static const dm_time STUCK_AFTER = 10 * DM_SEC;
 
 struct page {
+    bool detail; /* dependencies may be named */
     int status;
     char text[PROBE_BODY_MAX];
 };
@@ -93,6 +94,10 @@ static void probe_readiness(struct dm_ops *ops, struct page *p)
     const char *word = !ready                              ? not_ready_word(ops)
                        : health_of(ops) == DM_OPS_DEGRADED ? "degraded"
                                                            : "ready";
+    if (!p->detail) {
+        set_page(p, ready ? 200 : 503, "{\"status\":\"%s\"}", word);
+        return;
+    }
     set_page(p, ready ? 200 : 503, "{\"status\":\"%s\",\"mongodb\":\"%s\",\"redis\":\"%s\"}", word,
              state_of(ops, ops->mongodb), state_of(ops, ops->redis));
 }
@@ -256,7 +261,7 @@ bool dm_ops_serve(struct dm_ops *ops, struct dm_exchange *x, dm_view path, bool 
         serve_metrics(ops, x, status_port);
         return true;
     }
-    struct page p;
+    struct page p = {.detail = x->settings->readiness_public_detail};
     probe(ops, &p);
     reply(x, p.status, DM_LIT("application/json"), dm_view_of(p.text));
     return true;

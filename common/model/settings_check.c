@@ -201,6 +201,9 @@ static void check_tls(struct dm_settings_loading *l)
 {
     struct dm_settings *s = l->s;
     check_both(l, "SSL_CERTFILE", "SSL_KEYFILE");
+    if (s->ssl_certfile.len > 0)
+        dm_setting_warn(l, "SSL_CERTFILE: checked, but without effect: this version ends no TLS "
+                           "itself, the port speaks plain HTTP; let a proxy do it");
     if (s->ssl_certfile.len > 0 && s->ssl_keyfile.len > 0 && !dm_setting_bad(l, "SSL_CERTFILE") &&
         !dm_setting_bad(l, "SSL_KEYFILE"))
         check_certificate(l);

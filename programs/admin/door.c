@@ -3,7 +3,9 @@
 static bool serve(void *guest, struct dm_exchange *x, dm_view path)
 {
     (void)guest;
-    if (!dm_path_is_data_plane(path))
+    /* /api/status, with or without a slash, is told by each program of itself. */
+    if (!dm_path_is_data_plane(path) || dm_view_eq(path, DM_LIT("/api/status")) ||
+        dm_view_eq(path, DM_LIT("/api/status/")))
         return false;
     dm_exchange_refuse(x, ERR_NOT_FOUND, DM_LIT("route")); /* served by gateways */
     return true;

@@ -149,11 +149,30 @@ static struct dm_json *reload_all(void *ctx)
     return report;
 }
 
+static size_t inflight(const struct process *p)
+{
+    return dm_front_inflight(DM_CONTAINER_OF(p, const struct admin, process)->front);
+}
+
+static void status(void *ctx, struct dm_ops_status *ret)
+{
+    const struct process *p = ctx;
+
+    *ret = (struct dm_ops_status){.mode = p->ops.mode,
+                                  .mongodb = mongodb_state(ctx),
+                                  .redis = redis_state(ctx),
+                                  .up = dm_clock_wall(&dm_clock_system) - p->ops.started_wall,
+                                  .active = inflight(p)};
+}
+
 static int start(struct process *p)
 {
     struct admin *a = admin_of(p);
-    struct admin_part_config part = {
-        .wait_applied = on_published, .sweep = sweep, .reload = reload_all, .ctx = p};
+    struct admin_part_config part = {.wait_applied = on_published,
+                                     .status = status,
+                                     .sweep = sweep,
+                                     .reload = reload_all,
+                                     .ctx = p};
     struct dm_error err;
     int code;
 
@@ -186,11 +205,6 @@ static uint16_t port(const struct process *p)
 static void drain(struct process *p)
 {
     dm_front_drain(admin_of(p)->front);
-}
-
-static size_t inflight(const struct process *p)
-{
-    return dm_front_inflight(DM_CONTAINER_OF(p, const struct admin, process)->front);
 }
 
 static void take_over(struct process *p, struct dm_settings *s, struct dm_keyset *keys)

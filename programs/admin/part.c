@@ -50,6 +50,7 @@ enum dm_code admin_part_start(struct admin_part *a, struct process *p,
                                        .clear_caches = c->clear_caches,
                                        .reload = c->reload != NULL ? c->reload : reload,
                                        .reload_report = report,
+                                       .status = c->status,
                                        .sweep = c->sweep,
                                        .ctx = c->ctx};
     struct dm_admin_server_config server = {.socket_path = a->socket_path,

@@ -19,7 +19,8 @@ struct admin_part_config {
     dm_view shared_secret;                                /* see adm_app_config */
     void (*wait_applied)(void *ctx, uint64_t generation); /* see adm_app_config */
     void (*clear_caches)(void *ctx);
-    struct dm_json *(*reload)(void *ctx); /* NULL: of this process alone */
+    void (*status)(void *ctx, struct dm_ops_status *ret); /* see adm_app_config */
+    struct dm_json *(*reload)(void *ctx);                 /* NULL: of this process alone */
     enum dm_code (*sweep)(void *ctx, struct dm_error *err);
     void *ctx;
 };

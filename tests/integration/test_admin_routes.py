@@ -93,6 +93,7 @@ ROUTES = {
     ("post", "/platform/config/reload"): (A, NO_CODE),
     ("get", "/platform/config/reloadable-keys"): (A, NO_CODE),
     ("get", "/platform/monitor/metrics"): (A, "MON001"),
+    ("get", "/api/status"): (coded("GTW401"), "GTW013"),
     ("post", "/platform/tools/cors/check"): (A, "TLS001"),
     ("delete", "/api/caches"): (
         (

@@ -84,6 +84,26 @@ def test_status_tells_whether_redis_answered(split, upstream):
     wait_until(lambda: stores()[2] == "connected", DEADLINE, "Redis again")
 
 
+def test_the_admin_tells_its_own_status(split):
+    """An Ingress leads /api/status to the admin (operations.md §1, §11.1)."""
+    url = split.admin_program.url + "/api/status"
+    nobody = platform.Session(url)
+    for path in ("", "/"):
+        answer = nobody.get(url + path)
+        assert answer.status_code == 401
+        assert answer.json() == {"error_code": "GTW401", "error_message": "Unauthorized"}
+    admin = platform.login(split.admin_program.url)
+    user = platform.make_user(admin)
+    assert user.get(url).json() == {"error_code": "GTW013", "error_message": "Forbidden"}
+    body = expect(admin.get(url), 200)
+    assert (body["status"], body["mode"]) == ("ok", "redis")
+    assert (body["mongodb"], body["redis"]) == ("connected", "connected")
+    assert body["active_connections"] >= 1 and body["memory_usage_mb"] > 0
+    assert body["memory_usage"].endswith("%") and body["uptime"].endswith("s")
+    assert body.keys() == expect(admin.get(split.url + "/api/status"), 200).keys()
+    assert admin.post(url).status_code == 405
+
+
 def test_both_programs_tell_the_generation(split):
     wanted = readyz(split.admin_program)["generation"]
     assert wanted > 0

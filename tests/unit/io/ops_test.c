@@ -162,6 +162,21 @@ static void an_outage_that_leaves_verdicts_right_is_degraded_and_ready(void **st
     expect(ask("/health"), 200, "{\"status\":\"ok\"}");
 }
 
+static void dependencies_are_named_only_where_that_is_public(void **state)
+{
+    static const char *const hidden[] = {"READINESS_PUBLIC_DETAIL=false", NULL};
+    (void)state;
+    front_done(&front);
+    start(hidden);
+    ops.redis = disconnected;
+    atomic_store(&ops.degraded, true);
+    expect(ask("/platform/monitor/readiness"), 503, "{\"status\":\"degraded\"}");
+    atomic_store(&ops.ready, true);
+    expect(ask("/platform/monitor/readiness"), 200, "{\"status\":\"degraded\"}");
+    status_port = true;
+    expect(ask("/platform/monitor/readiness"), 200, "{\"status\":\"degraded\"}");
+}
+
 static enum dm_ops_health health_told;
 
 static enum dm_ops_health told(void *ctx)
@@ -332,6 +347,7 @@ int main(void)
         T(liveness_says_alive_whatever_depends),
         T(a_stuck_loop_is_dead),
         T(readiness_follows_its_state),
+        T(dependencies_are_named_only_where_that_is_public),
         T(an_outage_that_leaves_verdicts_right_is_degraded_and_ready),
         T(a_program_that_cannot_do_its_work_is_not_ready),
         T(the_gateways_own_health_is_online),
