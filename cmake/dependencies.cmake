@@ -31,8 +31,10 @@ if(DOORMAN_SANITIZE MATCHES "undefined")
 endif()
 dm_library(hiredis "hiredis>=0.14")
 
-find_path(LLHTTP_INCLUDE llhttp.h
-          HINTS ${CMAKE_SOURCE_DIR}/build/deps/llhttp/usr/include REQUIRED)
+find_path(LLHTTP_INCLUDE llhttp.h HINTS ${CMAKE_SOURCE_DIR}/build/deps/llhttp/usr/include)
+if(NOT LLHTTP_INCLUDE)
+    message(FATAL_ERROR "llhttp 9.2 is not here: run ./scripts/deps first, then this again")
+endif()
 find_library(LLHTTP_LIBRARY NAMES llhttp libllhttp.so.9.2
              HINTS ${CMAKE_SOURCE_DIR}/build/deps/llhttp/usr/lib/x86_64-linux-gnu
                    ${CMAKE_SOURCE_DIR}/build/deps/llhttp/usr/lib/aarch64-linux-gnu REQUIRED)
