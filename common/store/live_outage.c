@@ -136,6 +136,15 @@ void dm_live_outage_look(struct dm_live_outage *o, dm_view subject, dm_view jti,
     ret->peers = atomic_load_explicit(&o->peers, memory_order_relaxed);
 }
 
+bool dm_live_outage_token_revoked(struct dm_live_outage *o, dm_view subject, dm_view jti)
+{
+    (void)pthread_rwlock_rdlock(&o->mirror_lock);
+    const bool revoked =
+        dm_live_state_token_revoked(o->mirror, subject, jti, dm_clock_wall(o->clock));
+    (void)pthread_rwlock_unlock(&o->mirror_lock);
+    return revoked;
+}
+
 /* --- the share --- */
 
 void dm_live_outage_peers(struct dm_live_outage *o, unsigned n)

@@ -1,6 +1,6 @@
 /* What a process can tell by itself while the live store is away (R4): a mirror of the revocations
  * with its age, how many processes share the limits, and counters of its own. One per process,
- * filled by the backend on its loop, asked by every worker, and only in an outage: locks inside. */
+ * filled by the backend on its loop, asked by every worker: locks inside. */
 #pragma once
 
 #include "store/live_state.h"
@@ -28,6 +28,8 @@ void dm_live_outage_peers(struct dm_live_outage *o, unsigned n); /* 0 counts as 
 /* --- everybody's --- */
 void dm_live_outage_look(struct dm_live_outage *o, dm_view subject, dm_view jti,
                          struct dm_live_outlook *ret);
+/* Nobody takes the revocation of a single token back, so the mirror may say yes at any age. */
+bool dm_live_outage_token_revoked(struct dm_live_outage *o, dm_view subject, dm_view jti);
 void dm_live_outage_admit(struct dm_live_outage *o, const struct dm_admit_ask *ask,
                           struct dm_admit_answer *ret);
 void dm_live_outage_add_bandwidth(struct dm_live_outage *o, dm_view subject, int64_t window_seconds,

@@ -62,6 +62,16 @@ void dm_live_state_free(struct dm_live_state *s)
     dm_mem_free(s);
 }
 
+bool dm_live_state_token_revoked(const struct dm_live_state *s, dm_view subject, dm_view jti,
+                                 dm_time now)
+{
+    struct dm_live_key key;
+    if (dm_live_table_count(s->revocations) == 0)
+        return false;
+    dm_live_key_revoked(&key, subject, jti);
+    return dm_live_table_get(s->revocations, dm_live_key_view(&key), now) != NULL;
+}
+
 bool dm_live_state_is_revoked(const struct dm_live_state *s, dm_view subject, dm_view jti,
                               dm_time now)
 {
@@ -69,10 +79,8 @@ bool dm_live_state_is_revoked(const struct dm_live_state *s, dm_view subject, dm
     if (dm_live_table_count(s->revocations) == 0)
         return false;
     dm_live_key_revoke_all(&key, subject);
-    if (dm_live_table_get(s->revocations, dm_live_key_view(&key), now) != NULL)
-        return true;
-    dm_live_key_revoked(&key, subject, jti);
-    return dm_live_table_get(s->revocations, dm_live_key_view(&key), now) != NULL;
+    return dm_live_table_get(s->revocations, dm_live_key_view(&key), now) != NULL ||
+           dm_live_state_token_revoked(s, subject, jti, now);
 }
 
 /* One counter of an ask, looked at but not yet spent. */

@@ -39,6 +39,8 @@ enum dm_code dm_live_state_revoke(struct dm_live_state *s, dm_view subject, dm_v
 void dm_live_state_unrevoke(struct dm_live_state *s, dm_view subject, dm_time now_wall);
 bool dm_live_state_is_revoked(const struct dm_live_state *s, dm_view subject, dm_view jti,
                               dm_time now_wall);
+bool dm_live_state_token_revoked(const struct dm_live_state *s, dm_view subject, dm_view jti,
+                                 dm_time now_wall); /* it alone, whatever its user is */
 enum dm_code dm_live_state_hit(struct dm_live_state *s, dm_view name, dm_view id, int64_t limit,
                                int64_t window, dm_time now_wall,
                                struct dm_live_hit *ret) DM_MUST_USE;

@@ -240,6 +240,10 @@ def test_clock_of_redis_is_ahead(tmp_path, upstream):
             assert status(stand.gateway, path, user) == 200
             expect(user.post("/platform/authorization/invalidate"), 200)
             assert status(stand.gateway, path, user) == 401
+        mirror = redis.command("ZCARD", "doorman:revoked:jti")
+        redis.clock.set(redis.clock.seconds + HOUR)  # past the end of their keys
+        assert (mirror, redis.command("KEYS", "jwt:revoked:*")) == (2, [])
+        assert [status(stand.gateway, path, user) for user in users] == [401, 401]
         restarted = readyz(stand.gateway)["generation"]
         redis.restart()  # empty: the admin writes them again, and so they reach the mirrors
         wait_until(lambda: readyz(stand.gateway)["generation"] > restarted, DEADLINE, "the restore")

@@ -254,6 +254,11 @@ void live_redis_ask_admit(struct dm_live *l, const struct dm_admit_ask *ask, dm_
         answer_later(r, DM_ADMIT_YES); /* nothing to ask for */
         return;
     }
+    /* Known here for sure, also where Redis forgot it: its clock leapt past the end of the key. */
+    if (token && dm_live_outage_token_revoked(h->hub->outage, ask->subject, ask->jti)) {
+        answer_later(r, DM_ADMIT_REVOKED);
+        return;
+    }
     live_breaker_patience(&h->breaker, deadline);
     if (h->breaker.open) {
         answer_later(r, DM_ADMIT_UNKNOWN);
