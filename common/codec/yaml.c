@@ -3,9 +3,9 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "base/arena.h"
 #include "base/assert.h"
 #include "base/map.h"
+#include "codec/yaml_doc.h"
 
 #include "base/poison.h"
 
@@ -15,12 +15,6 @@ enum {
     ARENA_CAP = DM_YAML_NODES_MAX * 256 + 2 * DM_YAML_BYTES_MAX,
     FEW_MEMBERS = 16, /* pairwise comparison of keys up to here, a table above */
     SHOWN_MAX = 64    /* bytes of a key or a tag in a message */
-};
-
-struct dm_yaml_doc {
-    struct dm_arena_pool *pool;
-    struct dm_arena arena;
-    struct dm_yaml *root;
 };
 
 struct anchor {
@@ -33,6 +27,7 @@ struct frame {
     struct dm_yaml *node, *last;
     const char *anchor; /* bound when the container ends, so it cannot hold itself */
     bool has_key;       /* of a map: a key waits for its value */
+    bool key_quoted;
     dm_view key;
     unsigned key_line, key_column;
 };
@@ -41,13 +36,14 @@ struct loader {
     struct dm_yaml_doc *doc;
     struct dm_error *err;
     struct frame frames[DM_YAML_DEPTH_MAX];
-    size_t depth, nodes, aliases;
+    size_t depth, aliases;
+    unsigned first_line;
     struct anchor *anchors; /* the newest first: a name may be given again */
 };
 
-static unsigned line_of(const yaml_event_t *e)
+static unsigned line_of(const struct loader *l, const yaml_event_t *e)
 {
-    return (unsigned)e->start_mark.line + 1;
+    return (unsigned)e->start_mark.line + l->first_line;
 }
 
 static unsigned column_of(const yaml_event_t *e)
@@ -58,7 +54,7 @@ static unsigned column_of(const yaml_event_t *e)
 static enum dm_code fault(struct loader *l, const yaml_event_t *e, enum dm_code code,
                           const char *why)
 {
-    return DM_FAIL(l->err, code, ERR_NONE, "%u:%u: %s", line_of(e), column_of(e), why);
+    return DM_FAIL(l->err, code, ERR_NONE, "%u:%u: %s", line_of(l, e), column_of(e), why);
 }
 
 static dm_view shown(dm_view text)
@@ -67,16 +63,6 @@ static dm_view shown(dm_view text)
 }
 
 /* ---- nodes ---- */
-
-static struct dm_yaml *new_node(struct loader *l, enum dm_yaml_kind kind)
-{
-    if (++l->nodes > DM_YAML_NODES_MAX)
-        return NULL;
-    struct dm_yaml *n = dm_arena_zalloc(&l->doc->arena, sizeof(*n));
-    if (n != NULL)
-        n->kind = kind;
-    return n;
-}
 
 /* Hangs a node under the open container, or makes it the root. It takes a map's waiting key. */
 static enum dm_code attach(struct loader *l, const yaml_event_t *e, struct dm_yaml *n)
@@ -93,6 +79,7 @@ static enum dm_code attach(struct loader *l, const yaml_event_t *e, struct dm_ya
         n->key = f->key;
         n->key_line = f->key_line;
         n->key_column = f->key_column;
+        n->key_quoted = f->key_quoted;
         f->has_key = false;
     }
     *(f->last == NULL ? &f->node->first : &f->last->next) = n;
@@ -113,24 +100,24 @@ static bool wants_key(const struct loader *l)
 /* Core schema: the kind is what the table of settings expects anyway, so these say nothing new;
  * only
  * "!!str" is heard: it keeps a text from being null. Any other would name a type we do not have. */
-static bool is_core_tag(const char *tag)
+static const char *core_tag(const char *tag)
 {
     static const char prefix[] = "tag:yaml.org,2002:";
     static const char *const names[] = {"str", "int", "float", "bool", "null", "map", "seq"};
     if (strncmp(tag, prefix, sizeof(prefix) - 1) != 0)
-        return false;
+        return NULL;
     for (size_t i = 0; i < DM_COUNT_OF(names); i++) {
         if (strcmp(tag + sizeof(prefix) - 1, names[i]) == 0)
-            return true;
+            return names[i];
     }
-    return false;
+    return NULL;
 }
 
 static enum dm_code check_tag(struct loader *l, const yaml_event_t *e, const yaml_char_t *tag)
 {
-    if (tag == NULL || is_core_tag((const char *)tag))
+    if (tag == NULL || core_tag((const char *)tag) != NULL)
         return DM_OK;
-    return DM_FAIL(l->err, DM_INVALID, ERR_NONE, "%u:%u: tag \"%.*s\" is not known", line_of(e),
+    return DM_FAIL(l->err, DM_INVALID, ERR_NONE, "%u:%u: tag \"%.*s\" is not known", line_of(l, e),
                    column_of(e), DM_FMT(shown(dm_view_of((const char *)tag))));
 }
 
@@ -159,26 +146,6 @@ static enum dm_code bind_anchor(struct loader *l, const yaml_event_t *e, const c
     return DM_OK;
 }
 
-/* A copy of `from` and all below it; texts are shared. Depth is bounded by `room`. */
-static struct dm_yaml *copy_tree(struct loader *l, const struct dm_yaml *from, size_t room)
-{
-    if (from->kind != DM_YAML_SCALAR && room == 0)
-        return NULL;
-    struct dm_yaml *n = new_node(l, from->kind);
-    if (n == NULL)
-        return NULL;
-    *n = *from;
-    n->next = NULL;
-    struct dm_yaml **link = &n->first;
-    for (const struct dm_yaml *child = from->first; child != NULL; child = child->next) {
-        *link = copy_tree(l, child, room - 1);
-        if (*link == NULL)
-            return NULL;
-        link = &(*link)->next;
-    }
-    return n;
-}
-
 static enum dm_code on_alias(struct loader *l, const yaml_event_t *e)
 {
     const char *name = (const char *)e->data.alias.anchor;
@@ -189,14 +156,15 @@ static enum dm_code on_alias(struct loader *l, const yaml_event_t *e)
         a = a->older;
     if (a == NULL)
         return DM_FAIL(l->err, DM_INVALID, ERR_NONE, "%u:%u: no anchor \"%.*s\" before this alias",
-                       line_of(e), column_of(e), DM_FMT(shown(dm_view_of(name))));
+                       line_of(l, e), column_of(e), DM_FMT(shown(dm_view_of(name))));
     if (++l->aliases > DM_YAML_ALIASES_MAX)
         return fault(l, e, DM_LIMIT, "too many aliases");
-    struct dm_yaml *copy = copy_tree(l, a->node, DM_YAML_DEPTH_MAX - l->depth);
+    struct dm_yaml *copy = dm_yaml_tree_copy(l->doc, a->node, DM_YAML_DEPTH_MAX - l->depth, false);
     if (copy == NULL)
         return fault(l, e, DM_LIMIT, "this alias makes the document too large or too deep");
     copy->key = DM_VIEW_NONE; /* the anchor's own key is not the alias's */
     copy->key_line = copy->key_column = 0;
+    copy->key_quoted = false;
     return attach(l, e, copy);
 }
 
@@ -208,6 +176,19 @@ static bool reads_as_null(dm_view text)
            dm_view_eq(text, DM_LIT("Null")) || dm_view_eq(text, DM_LIT("NULL"));
 }
 
+static bool is_quoted(const yaml_event_t *e)
+{
+    return e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE || !e->data.scalar.plain_implicit;
+}
+
+/* The tag that says more than the quotes do: "!!str" is what they say. */
+static const char *typed(const yaml_event_t *e)
+{
+    const char *tag = (const char *)e->data.scalar.tag;
+    tag = tag == NULL ? NULL : core_tag(tag);
+    return tag == NULL || strcmp(tag, "str") == 0 ? NULL : tag;
+}
+
 static enum dm_code on_key(struct loader *l, const yaml_event_t *e, dm_view text)
 {
     struct frame *f = &l->frames[l->depth - 1];
@@ -216,9 +197,10 @@ static enum dm_code on_key(struct loader *l, const yaml_event_t *e, dm_view text
     if (e->data.scalar.anchor != NULL)
         return fault(l, e, DM_INVALID, "a key cannot be an anchor");
     f->key = text;
-    f->key_line = line_of(e);
+    f->key_line = line_of(l, e);
     f->key_column = column_of(e);
     f->has_key = true;
+    f->key_quoted = is_quoted(e);
     return DM_OK;
 }
 
@@ -239,13 +221,13 @@ static enum dm_code on_scalar(struct loader *l, const yaml_event_t *e)
     code = keep_anchor_name(l, e, e->data.scalar.anchor, &anchor);
     if (code != DM_OK)
         return code;
-    struct dm_yaml *n = new_node(l, DM_YAML_SCALAR);
+    struct dm_yaml *n = dm_yaml_node_new(l->doc, DM_YAML_SCALAR);
     if (n != NULL) {
         n->text = text;
-        n->line = line_of(e);
+        n->line = line_of(l, e);
         n->column = column_of(e);
-        n->quoted =
-            e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE || !e->data.scalar.plain_implicit;
+        n->quoted = is_quoted(e);
+        n->tag = typed(e);
         n->is_null = !n->quoted && reads_as_null(text);
     }
     code = attach(l, e, n);
@@ -267,9 +249,9 @@ static enum dm_code on_start(struct loader *l, const yaml_event_t *e, enum dm_ya
         code = keep_anchor_name(l, e, anchor, &f.anchor);
     if (code != DM_OK)
         return code;
-    f.node = new_node(l, kind);
+    f.node = dm_yaml_node_new(l->doc, kind);
     if (f.node != NULL) {
-        f.node->line = line_of(e);
+        f.node->line = line_of(l, e);
         f.node->column = column_of(e);
     }
     code = attach(l, e, f.node);
@@ -354,8 +336,9 @@ static enum dm_code on_event(struct loader *l, const yaml_event_t *e, bool *ret_
 
 static enum dm_code syntax_fault(struct loader *l, const yaml_parser_t *p)
 {
-    return DM_FAIL(l->err, DM_INVALID, ERR_NONE, "%zu:%zu: %s", p->problem_mark.line + 1,
-                   p->problem_mark.column + 1, p->problem == NULL ? "not YAML" : p->problem);
+    return DM_FAIL(l->err, DM_INVALID, ERR_NONE, "%zu:%zu: %s",
+                   p->problem_mark.line + l->first_line, p->problem_mark.column + 1,
+                   p->problem == NULL ? "not YAML" : p->problem);
 }
 
 static enum dm_code load(struct loader *l, yaml_parser_t *p)
@@ -374,11 +357,18 @@ static enum dm_code load(struct loader *l, yaml_parser_t *p)
 
 enum dm_code dm_yaml_parse(dm_view text, struct dm_yaml_doc **ret, struct dm_error *err)
 {
+    return dm_yaml_parse_from(text, 1, ret, err);
+}
+
+enum dm_code dm_yaml_parse_from(dm_view text, unsigned first_line, struct dm_yaml_doc **ret,
+                                struct dm_error *err)
+{
     yaml_parser_t parser;
     if (text.len > DM_YAML_BYTES_MAX)
-        return DM_FAIL(err, DM_LIMIT, ERR_NONE, "1:1: over %d bytes", DM_YAML_BYTES_MAX);
+        return DM_FAIL(err, DM_LIMIT, ERR_NONE, "%u:1: over %d bytes", first_line,
+                       DM_YAML_BYTES_MAX);
     if (!dm_utf8_valid(text))
-        return DM_FAIL(err, DM_INVALID, ERR_NONE, "1:1: not UTF-8");
+        return DM_FAIL(err, DM_INVALID, ERR_NONE, "%u:1: not UTF-8", first_line);
     if (yaml_parser_initialize(&parser) != 1)
         dm_assert_fail("memory", "yaml parser", __FILE__, __LINE__);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING); /* no guessing of UTF-16 */
@@ -387,7 +377,7 @@ enum dm_code dm_yaml_parse(dm_view text, struct dm_yaml_doc **ret, struct dm_err
     struct dm_yaml_doc *doc = DM_NEW(struct dm_yaml_doc);
     doc->pool = dm_arena_pool_new(CHUNK, 0);
     dm_arena_init(&doc->arena, doc->pool, ARENA_CAP);
-    struct loader l = {.doc = doc, .err = err};
+    struct loader l = {.doc = doc, .err = err, .first_line = first_line};
     enum dm_code code = load(&l, &parser);
     yaml_parser_delete(&parser);
     if (code != DM_OK)

@@ -2,6 +2,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "programs/admin/door.h"
+#include "programs/admin/inject.h"
 #include "programs/admin/part.h"
 #include "programs/admin/stores.h"
 #include "programs/admin/watch.h"
@@ -270,7 +271,9 @@ static int command_migrate(const struct program *program, struct process *p,
     return code;
 }
 
-static const struct command commands[] = {{"migrate", command_migrate}, {"smoke", command_smoke}};
+static const struct command commands[] = {{"migrate", command_migrate, NULL},
+                                          {"smoke", command_smoke, NULL},
+                                          {"inject", inject_unplaced, command_inject}};
 
 static const struct program program = {
     .name = "doorman-admin",
@@ -280,7 +283,7 @@ static const struct program program = {
             "usage: doorman-admin [COMMAND] [OPTION...]\n"
             "\n" OPTIONS_HELP "  migrate        bring the database to the schema of this version, "
             "exit 0, 69, 75 (another one\n"
-            "                 is at it) or 78\n" SMOKE_HELP OPTIONS_HELP_FLAGS
+            "                 is at it) or 78\n" SMOKE_HELP INJECT_HELP OPTIONS_HELP_FLAGS
             "Needed: MONGO_DB_HOSTS or MONGO_DB_URI, REDIS_HOST or REDIS_URL,\n"
             "DOORMAN_ADMIN_PASSWORD, and JWT_SECRET_KEY (or JWT_KEYS).\n"
             "\n"

@@ -106,7 +106,7 @@ static void end(struct process *p, bool served)
     dm_mem_free(d->dump_path);
 }
 
-static const struct command commands[] = {{"smoke", command_smoke}};
+static const struct command commands[] = {{"smoke", command_smoke, NULL}};
 
 static const struct program program = {
     .name = "doorman",

@@ -109,17 +109,22 @@ int command_version(const struct program *program, struct process *p, const stru
 
 int program_main(const struct program *program, struct process *p, int argc, char **argv)
 {
-    static const struct command shared[] = {{"run", process_run},
-                                            {"start", command_start},
-                                            {"stop", command_stop},
-                                            {"restart", command_restart},
-                                            {"reload", command_reload},
-                                            {"drain", command_drain},
-                                            {"check-config", command_check_config},
-                                            {"healthcheck", command_healthcheck},
-                                            {"version", command_version}};
+    static const struct command shared[] = {{"run", process_run, NULL},
+                                            {"start", command_start, NULL},
+                                            {"stop", command_stop, NULL},
+                                            {"restart", command_restart, NULL},
+                                            {"reload", command_reload, NULL},
+                                            {"drain", command_drain, NULL},
+                                            {"check-config", command_check_config, NULL},
+                                            {"healthcheck", command_healthcheck, NULL},
+                                            {"version", command_version, NULL}};
     struct options o;
 
+    for (size_t i = 0; argc > 1 && i < program->n_commands; i++) {
+        const struct command *c = &program->commands[i];
+        if (c->run_own != NULL && strcmp(argv[1], c->name) == 0)
+            return c->run_own(program, argc - 2, argv + 2);
+    }
     if (!options_parse(program->name, argc, argv, &o))
         return EX_USAGE;
     if (o.help) {

@@ -9,6 +9,8 @@
 struct command {
     const char *name;
     int (*run)(const struct program *program, struct process *p, const struct options *o);
+    /* With options of its own: called instead, with what follows, where its name stands first. */
+    int (*run_own)(const struct program *program, int argc, char **argv);
 };
 
 struct program {

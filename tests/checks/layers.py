@@ -36,7 +36,7 @@ WRAPPERS = {
     "uthash.h": ["common/base/map.c"],
     "utlist.h": ["common/base/list.h"],
     "cjson/*": ["common/codec/json.c"],
-    "yaml.h": ["common/codec/yaml.c"],
+    "yaml.h": ["common/codec/yaml.c", "common/codec/yaml_write.c"],
     "pcre2.h": ["common/codec/regex.c"],
     "openssl/*": ["common/crypto/*.c", "common/io/tls.c"],
     "zlib.h": ["common/codec/deflate.c", "common/codec/gzip.c"],

@@ -97,6 +97,8 @@ REDIS = {"redis": {"enabled": True}, "mongodb": {"enabled": True}}
     ({**REDIS, "mode": "cluster"}, "mode"),
     ({**REDIS, "gateway": {"threads": 0}}, "threads"),
     ({**REDIS, "injector": {"failurePolicy": "Fail"}}, "injector"),
+    ({**REDIS, "sidecar": {"injection": "webhook"}},
+     'sidecar.injection must be one of the following: "none", "template", "cli"'),
 ])
 def test_what_cannot_work_is_refused_with_a_sentence(values, sentence):
     made = helm("template", "d", CHART, "-f", "-", stdin=yaml.safe_dump(values), good=False)
@@ -420,6 +422,14 @@ def test_a_pod_with_the_sidecar_is_reached_at_its_port_only():
     policy = [p["spec"] for p in made if p["metadata"]["name"].endswith("-sidecars")][0]
     assert policy["podSelector"]["matchLabels"]["doorman.io/injected"] == "true"
     assert [r["ports"][0]["port"] for r in policy["ingress"]] == [5001, 9464]
+
+
+def test_the_parts_for_inject_are_there_when_asked_for():
+    def names(injection):
+        made = rendered("-f", ROOT / "helm" / "ci" / "sidecars.yaml",
+                        "--set", f"sidecar.injection={injection}")
+        return [o["metadata"]["name"] for o in of_kind(made, "ConfigMap")]
+    assert "d-doorman-sidecar" in names("cli") and "d-doorman-sidecar" not in names("template")
 
 
 def test_an_ingress_never_shows_metrics_or_internals():

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 import yaml
-from harness.cluster import ORDERS, REGISTRY, ROOT, TAG, Release, Space, helm, values_for_tests, \
-    wait_until
+from harness.cluster import ORDERS, REGISTRY, ROOT, TAG, Release, Space, helm, service, \
+    values_for_tests, wait_until, workload
 
 ROLLOUT = 240
 
@@ -85,6 +85,32 @@ def test_the_sidecar_outlives_the_application(orders, published):
     told = [line for line in lines["doorman-gateway"] if "Shutting down gracefully" in line]
     assert stopped and told, lines
     assert time_of(told[0].split()[0]) >= time_of(stopped[0].split()[0])
+
+
+def test_an_injected_workload_is_called_through_its_sidecar(orders, published):
+    """The application as anybody deploys it, patched by `doorman-admin inject`; no chart of its
+    own. inject runs in the admin's pod, whose image is where it is at hand."""
+    token, _ = published
+    space = orders.space
+    plain = workload("plain", "doorman-example-orders")
+    # It keeps to loopback, where the kubelet's probe does not reach it.
+    del plain["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
+    command = ["/usr/bin/doorman-admin", "inject", "--release", ORDERS, "--service",
+               "--image", f"{REGISTRY}/doorman-gateway:{TAG}"]
+    made = space.k("exec", "-i", f"deployment/{orders.full}-admin", "--", *command,
+                   stdin=yaml.safe_dump_all([service("plain"), plain]))
+    try:
+        space.apply(made)
+        space.k("rollout", "status", "deployment/plain", f"--timeout={ROLLOUT}s")
+        url = "http://plain:8000/api/rest/orders/v1/orders"
+        assert space.call("GET", url)["status"] == 401
+        assert space.call("GET", url, token=token)["status"] == 200
+        pod = space.get("pods", "-l", f"app=plain,doorman.io/release={ORDERS}")["items"][0]
+        assert pod["spec"]["initContainers"][0]["restartPolicy"] == "Always"
+        direct = space.call("GET", f"http://{pod['status']['podIP']}:8000/orders")
+        assert direct["status"] == 0, "the application must keep to loopback"
+    finally:
+        space.k("delete", "deployment/plain", "service/plain", "--ignore-not-found", "--wait=false")
 
 
 def test_a_rollout_of_the_application_fails_no_request(orders, published):

@@ -1,12 +1,15 @@
 /* layer: codec */
 /* The settings file. A document that is taken keeps within its limits, has keys that differ, places
- * that exist and texts without zero bytes; one that is refused says where. */
+ * that exist and texts without zero bytes; one that is refused says where. Written and read again
+ * it says the same, and written once more it is the same text. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/buf.h"
 #include "codec/yaml.h"
+#include "codec/yaml_write.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -56,6 +59,40 @@ static size_t check_tree(const struct dm_yaml *n, unsigned depth)
     return count;
 }
 
+/* Quotes may come, where a text is no word or number of YAML's; they never go. */
+static void check_same(const struct dm_yaml *a, const struct dm_yaml *b)
+{
+    DM_REQUIRE(b != NULL && a->kind == b->kind && a->is_null == b->is_null);
+    DM_REQUIRE(a->is_null || dm_view_eq(a->text, b->text));
+    DM_REQUIRE(dm_view_eq(a->key, b->key) && (!a->key_quoted || b->key_quoted));
+    DM_REQUIRE((!a->quoted || b->quoted) &&
+               (a->tag == NULL ? b->tag == NULL : b->tag != NULL && strcmp(a->tag, b->tag) == 0));
+    const struct dm_yaml *d = b->first;
+    for (const struct dm_yaml *c = a->first; c != NULL; c = c->next, d = d->next)
+        check_same(c, d);
+    DM_REQUIRE(d == NULL);
+}
+
+static void check_written(const struct dm_yaml *root)
+{
+    enum { CAP = 64 * 1024 * 1024 };
+    struct dm_buf text, again;
+    struct dm_yaml_doc *doc = NULL;
+    struct dm_error err = {0};
+    dm_buf_init(&text, CAP);
+    dm_buf_init(&again, CAP);
+    DM_REQUIRE(dm_yaml_write(root, &text) == DM_OK);
+    if (dm_buf_view(&text).len <= DM_YAML_BYTES_MAX) {
+        DM_REQUIRE(dm_yaml_parse(dm_buf_view(&text), &doc, &err) == DM_OK);
+        check_same(root, dm_yaml_root(doc));
+        DM_REQUIRE(dm_yaml_write(dm_yaml_root(doc), &again) == DM_OK);
+        DM_REQUIRE(dm_view_eq(dm_buf_view(&text), dm_buf_view(&again)));
+    }
+    dm_yaml_free(doc);
+    dm_buf_done(&text);
+    dm_buf_done(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct dm_yaml_doc *doc = NULL;
@@ -70,8 +107,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     const struct dm_yaml *root = dm_yaml_root(doc);
     DM_REQUIRE(size <= DM_YAML_BYTES_MAX);
-    if (root != NULL)
+    if (root != NULL) {
         DM_REQUIRE(check_tree(root, root->kind != DM_YAML_SCALAR) <= DM_YAML_NODES_MAX);
+        check_written(root);
+    }
     dm_yaml_free(doc);
     return 0;
 }

@@ -50,8 +50,8 @@ def test_each_program_says_what_it_is(tmp_path, name):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_an_unknown_command_is_a_usage_error(tmp_path, name):
-    code, text = run(tmp_path, name, "inject")
-    assert code == 64 and f'{name}: unknown command "inject"' in text
+    code, text = run(tmp_path, name, "conjure")
+    assert code == 64 and f'{name}: unknown command "conjure"' in text
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

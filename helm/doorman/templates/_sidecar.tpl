@@ -104,3 +104,18 @@ doorman.io/release: {{ .Release.Name }}
 {{- define "doorman.sidecar.podAnnotations" -}}
 checksum/doorman-static: {{ include "doorman.static.checksum" (dict "root" . "role" "gateway") }}
 {{- end -}}
+
+{{/* All of it as one document, for `doorman-admin inject --sidecar` (sidecar.injection: cli). */}}
+{{- define "doorman.sidecar.parts" -}}
+container:
+  {{- include "doorman.sidecar.container" . | nindent 2 }}
+volumes:
+  {{- include "doorman.sidecar.volumes" . | nindent 2 }}
+labels:
+  {{- include "doorman.sidecar.podLabels" . | nindent 2 }}
+annotations:
+  {{- include "doorman.sidecar.podAnnotations" . | nindent 2 }}
+appLifecycle:
+  {{- include "doorman.sidecar.appLifecycle" . | nindent 2 }}
+port: {{ include "doorman.sidecar.port" . }}
+{{- end -}}
