@@ -378,7 +378,7 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
         rc = adm_publish_all(app, false, err);
     if (rc == DM_OK) /* after it: a store that lost what was published takes no single changes */
         rc = adm_repair(app, err);
-    if (rc == DM_OK && !c->memory_mode)
+    if (rc == DM_OK)
         rc = adm_restorer_start(app, &app->restorer, err);
     if (rc == DM_OK)
         rc = adm_collector_start(app, &app->collector, err);

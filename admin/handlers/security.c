@@ -76,6 +76,7 @@ void adm_security_get_settings(struct adm_call *c)
         adm_fail_store(c, &err);
         return;
     }
+    adm_security_hide(o);
     add_aliases(o);
     dm_json_set_bool(o, DM_LIT("memory_only"), adm_config(c->app)->memory_mode);
     add_view(c, o);
@@ -189,6 +190,14 @@ static enum dm_code apply_stored(struct adm_call *c, struct dm_error *err)
     return rc;
 }
 
+static enum dm_code lay_over(void *ctx, struct dm_json *doc, struct dm_error *err)
+{
+    (void)err;
+    dm_record_merge(doc, ctx);
+    adm_security_saved(doc, ctx);
+    return DM_OK;
+}
+
 void adm_security_update(struct adm_call *c)
 {
     DM_DEFER(dm_json_freep) struct dm_json *result = NULL;
@@ -208,13 +217,14 @@ void adm_security_update(struct adm_call *c)
     adm_audit(c, DM_LIT("security_settings"), dump_details(result));
     if (!update_good(c, result))
         return;
-    if (adm_record_patch(c, &dm_record_security_settings, &settings_key, 1, c->body, &stored,
-                         &err) != DM_OK ||
+    if (adm_record_change(c, &dm_record_security_settings, &settings_key, 1, lay_over, c->body,
+                          &stored, &err) != DM_OK ||
         apply_stored(c, &err) != DM_OK) {
         dm_json_free(stored);
         adm_fail_store(c, &err);
         return;
     }
+    adm_security_hide(stored);
     add_aliases(stored);
     dm_json_set_bool(stored, DM_LIT("memory_only"), adm_config(c->app)->memory_mode);
     adm_ok(c, 200, stored);

@@ -19,7 +19,10 @@ struct adm_restorer {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t cond;
     bool look, dirty, stopping;
-    uint64_t security; /* version in force; the job's thread only */
+    /* the job's thread only */
+    uint64_t security;            /* version in force */
+    struct dm_settings *followed; /* by the stored security settings */
+    bool told;                    /* that they could not be */
 };
 
 static _Thread_local bool attempting; /* in the job's own thread */
@@ -83,6 +86,31 @@ static enum dm_code attempt(struct adm_restorer *r, bool dirty, struct dm_error 
     return rc;
 }
 
+/* After a reload. */
+static void follow_settings(struct adm_restorer *r)
+{
+    struct dm_settings *s = adm_app_settings(r->app);
+    struct dm_error err;
+
+    if (s == r->followed) {
+        dm_settings_unref(s);
+        return;
+    }
+    if (adm_security_follow(r->app, s, &err) == DM_OK) {
+        dm_settings_unref(r->followed);
+        r->followed = s;
+        r->told = false;
+        return;
+    }
+    dm_settings_unref(s);
+    if (!r->told)
+        DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "security.follow.failed", DM_FC("reason", err.text));
+    r->told = true;
+    pthread_mutex_lock(&r->lock);
+    r->dirty = true; /* stored, maybe, and not published */
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void wait(struct adm_restorer *r, dm_time until_more)
 {
     struct timespec until;
@@ -132,6 +160,7 @@ static void *run(void *arg)
         if (attempts)
             r->look = r->dirty = false;
         pthread_mutex_unlock(&r->lock);
+        follow_settings(r);
         adm_security_refresh(r->app, &r->security);
         const enum dm_code rc = attempts ? attempt(r, dirty, &err) : DM_OK;
         pthread_mutex_lock(&r->lock);
@@ -146,6 +175,7 @@ static void destroy(struct adm_restorer *r)
 {
     pthread_cond_destroy(&r->cond);
     pthread_mutex_destroy(&r->lock);
+    dm_settings_unref(r->followed);
     dm_mem_free(r);
 }
 
@@ -156,6 +186,7 @@ enum dm_code adm_restorer_start(struct adm_app *app, struct adm_restorer **ret,
     pthread_condattr_t monotonic;
 
     r->app = app;
+    r->followed = adm_app_settings(app); /* the start saw to these */
     pthread_mutex_init(&r->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -2,8 +2,8 @@
  * anew, with revocations and balances, when the live store lost it (it restarted empty) or when a
  * stored change could not be published. Looks every few seconds and whenever the store is reached
  * again; tries again with a back-off until it is done, and repairs then what a change left that
- * ended half-way. Takes over the security settings that another admin stored. One thread of its
- * own. */
+ * ended half-way. Takes over the security settings that another admin stored, and has those that
+ * nobody saved follow a reload. One thread of its own. */
 #pragma once
 
 #include "admin/app.h"

@@ -1,10 +1,15 @@
 #include "admin/services/security.h"
 
 #include "admin/audit.h"
+#include "admin/services/publish.h"
 #include "base/log.h"
 #include <stdatomic.h>
 
 enum { LIST_MAX = 10000 }; /* entries of one list (operations.md §8.11, scale) */
+
+/* In the document, the names of what nobody has saved: those follow the settings (configuration.md
+ * §2.6.1). Documents of the Python Doorman have no such list: all of theirs was saved. */
+#define FOLLOWS "from_settings"
 
 static enum dm_code compile_list(const struct dm_json *doc, const char *field,
                                  struct dm_address_set **ret, struct dm_error *err)
@@ -86,6 +91,10 @@ static struct dm_json *texts_of(const struct dm_address_set *set)
     return list;
 }
 
+static const char *const followers[] = {"enable_auto_save",    "auto_save_frequency_seconds",
+                                        "dump_path",           "trust_x_forwarded_for",
+                                        "xff_trusted_proxies", "allow_localhost_bypass"};
+
 struct dm_json *adm_security_defaults(const struct dm_settings *s)
 {
     struct dm_json *doc = dm_json_new_object();
@@ -100,7 +109,100 @@ struct dm_json *adm_security_defaults(const struct dm_settings *s)
                      dm_address_set_count(s->trusted_proxies) > 0);
     dm_json_set(doc, DM_LIT("xff_trusted_proxies"), texts_of(s->trusted_proxies));
     dm_json_set_bool(doc, DM_LIT("allow_localhost_bypass"), s->local_host_ip_bypass);
+    struct dm_json *follows = dm_json_new_array();
+    for (size_t i = 0; i < DM_COUNT_OF(followers); i++)
+        dm_json_push(follows, dm_json_new_str(dm_view_of(followers[i])));
+    dm_json_set(doc, DM_LIT(FOLLOWS), follows);
     return doc;
+}
+
+/* --- what nobody has saved --- */
+
+void adm_security_saved(struct dm_json *doc, const struct dm_json *patch)
+{
+    const struct dm_json *old = dm_json_get(doc, DM_LIT(FOLLOWS));
+    struct dm_json *follows = dm_json_new_array();
+
+    for (struct dm_json *name = dm_json_first(old); name != NULL; name = dm_json_next(name)) {
+        if (dm_json_get(patch, dm_json_str(name)) == NULL)
+            dm_json_push(follows, dm_json_clone(name));
+    }
+    dm_json_set(doc, DM_LIT(FOLLOWS), follows);
+}
+
+void adm_security_hide(struct dm_json *doc)
+{
+    dm_json_remove(doc, DM_LIT(FOLLOWS));
+}
+
+static bool follow(struct dm_json *doc, const struct dm_json *defaults)
+{
+    const struct dm_json *follows = dm_json_get(doc, DM_LIT(FOLLOWS));
+    bool changed = false;
+
+    for (struct dm_json *name = dm_json_first(follows); name != NULL; name = dm_json_next(name)) {
+        const dm_view field = dm_json_str(name);
+        const struct dm_json *value = dm_json_get(defaults, field);
+        const struct dm_json *now = dm_json_get(doc, field);
+
+        if (value == NULL || (now != NULL && dm_json_equal(now, value)))
+            continue;
+        dm_json_set(doc, field, dm_json_clone(value));
+        changed = true;
+    }
+    return changed;
+}
+
+static enum dm_code lay_over(void *ctx, struct dm_json *doc, struct dm_error *err)
+{
+    (void)err;
+    (void)follow(doc, ctx);
+    return DM_OK;
+}
+
+enum dm_code adm_security_store_followed(struct adm_app *app, struct dm_settings *s,
+                                         struct dm_json **ret_doc, struct dm_error *err)
+{
+    const struct dm_filter key = DM_WHERE("type", DM_LIT("security_settings"));
+    DM_DEFER(dm_json_freep) struct dm_json *defaults = adm_security_defaults(s);
+    uint64_t version;
+    enum dm_code rc =
+        dm_documents_find(adm_documents(app), "settings", &key, 1, ret_doc, &version, err);
+
+    if (rc != DM_OK || !follow(*ret_doc, defaults))
+        return rc;
+    dm_json_free(DM_TAKE(*ret_doc));
+    return dm_documents_update(adm_documents(app), "settings", &key, 1, lay_over, defaults, ret_doc,
+                               err);
+}
+
+enum dm_code adm_security_follow(struct adm_app *app, struct dm_settings *s, struct dm_error *err)
+{
+    const struct dm_filter key = DM_WHERE("type", DM_LIT("security_settings"));
+    DM_DEFER(dm_json_freep) struct dm_json *defaults = adm_security_defaults(s);
+    DM_DEFER(dm_json_freep) struct dm_json *before = NULL;
+    DM_DEFER(dm_json_freep) struct dm_json *doc = NULL;
+    uint64_t version;
+    enum dm_code rc =
+        dm_documents_find(adm_documents(app), "settings", &key, 1, &before, &version, err);
+
+    if (rc != DM_OK || !follow(before, defaults))
+        return rc;
+    rc = adm_publish_possible(app, err);
+    if (rc != DM_OK)
+        return rc;
+    rc = adm_app_publish_lock(app, err);
+    if (rc != DM_OK)
+        return rc;
+    rc = adm_security_store_followed(app, s, &doc, err);
+    if (rc == DM_OK) {
+        const struct adm_change change = {.type = &dm_record_security_settings,
+                                          .id = adm_publish_id(&dm_record_security_settings, doc),
+                                          .doc = doc};
+        rc = adm_publish(app, &change, 1, err);
+    }
+    adm_app_publish_end(app, rc);
+    return rc;
 }
 
 static struct dm_forwarding forwarding_of(const struct dm_fields *f)

@@ -22,6 +22,19 @@ void adm_security_refresh(struct adm_app *app, uint64_t *version);
 /* The defaults of a missing document (§8.6). Owned by the caller. */
 struct dm_json *adm_security_defaults(const struct dm_settings *s);
 
+/* What nobody has saved follows the settings (configuration.md §2.6.1): brings it up to these and
+ * gives what is stored then, owned by the caller. The first while nothing is published yet, at the
+ * start; the second publishes, too: what fails is made up for by adm_publish_all. */
+enum dm_code adm_security_store_followed(struct adm_app *app, struct dm_settings *s,
+                                         struct dm_json **ret_doc,
+                                         struct dm_error *err) DM_MUST_USE;
+enum dm_code adm_security_follow(struct adm_app *app, struct dm_settings *s,
+                                 struct dm_error *err) DM_MUST_USE;
+/* What the patch names was saved and follows no more. */
+void adm_security_saved(struct dm_json *doc, const struct dm_json *patch);
+/* The list of those that follow is nobody else's business. */
+void adm_security_hide(struct dm_json *doc);
+
 /* The effective client address of a request. */
 void adm_client_address(struct adm_call *c, struct dm_address *ret);
 /* Global lists: ERR_NONE, ERR_IP_BLOCKED or ERR_IP_NOT_ALLOWED. */

@@ -128,14 +128,12 @@ static enum dm_code seed_admin(struct adm_app *app, struct dm_error *err)
 static enum dm_code seed_security(struct adm_app *app, struct dm_error *err)
 {
     DM_DEFER(dm_json_freep) struct dm_json *stored = NULL;
-    const struct dm_filter key = DM_WHERE("type", DM_LIT("security_settings"));
     struct dm_settings *s = adm_app_settings(app);
-    uint64_t version;
     enum dm_code rc = insert_absent(app, "settings", adm_security_defaults(s), err);
 
-    dm_settings_unref(s);
     if (rc == DM_OK)
-        rc = dm_documents_find(adm_documents(app), "settings", &key, 1, &stored, &version, err);
+        rc = adm_security_store_followed(app, s, &stored, err);
+    dm_settings_unref(s);
     return rc == DM_OK ? adm_security_apply(app, stored, err) : rc;
 }
 

@@ -6,8 +6,9 @@ import pathlib
 import pytest
 
 from harness import platform
+from harness.config import ConfigFile
 from harness.platform import expect
-from harness.process import shape
+from harness.process import shape, wait_until
 
 
 @pytest.fixture
@@ -35,6 +36,28 @@ def test_update_and_aliases(admin):
     answer = expect(settings(admin, auto_save_memory_interval_minutes=30))
     assert answer["auto_save_frequency_seconds"] == 1800
     assert expect(admin.put("/platform/security/settings"))["auto_save_frequency_seconds"] == 1800
+
+
+def trust(admin):
+    stored = expect(admin.get("/platform/security/settings"))
+    assert "from_settings" not in stored
+    return stored["trust_x_forwarded_for"], stored["xff_trusted_proxies"]
+
+
+def test_what_nobody_saved_follows_the_settings_and_what_was_saved_stays(start_doorman, tmp_path):
+    """configuration.md §2.6.1: the setting is the default, at every reload."""
+    file = ConfigFile(tmp_path / "config", "trusted_proxies: [10.0.0.0/8]\n")
+    running = start_doorman(DOORMAN_CONFIG_FILE=file.path, CONFIG_WATCH="false")
+    admin = platform.login(running.url)
+    assert trust(admin) == (True, ["10.0.0.0/8"])
+    file.write("trusted_proxies: [192.0.2.1]\nmem: {auto_save_freq: 120}\n")
+    expect(admin.post("/platform/config/reload"))
+    wait_until(lambda: trust(admin) == (True, ["192.0.2.1"]), 10, "the new proxies are trusted")
+    expect(settings(admin, xff_trusted_proxies=["192.0.2.7"]))
+    file.write("trusted_proxies: []\nmem: {auto_save_freq: 240}\n")
+    expect(admin.post("/platform/config/reload"))
+    wait_until(lambda: trust(admin) == (False, ["192.0.2.7"]), 10, "the one that was not saved")
+    assert expect(admin.get("/platform/security/settings"))["auto_save_frequency_seconds"] == 240
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from harness import platform
+from harness.config import ConfigFile
 from harness.platform import expect
 from harness.process import ADMIN_EMAIL, ADMIN_PASSWORD, Doorman, wait_until
 from harness.split import Split, call, policy_pair, published, readyz
@@ -179,6 +180,28 @@ def second_admin(tmp_path):
     yield start
     for one in started:
         one.stop()
+
+
+def test_trusted_proxies_of_the_file_reach_every_sidecar(start_split, upstream, tmp_path):
+    """An edit after the first start: the ingress's address is known only then."""
+    file = ConfigFile(tmp_path / "config", "log: {level: INFO}\n")
+    split = start_split(settings={"DOORMAN_CONFIG_FILE": file.path, "CONFIG_WATCH": "false"})
+    admin = platform.login(split.admin_program.url)
+    claim = {"X-Forwarded-Proto": "https", "Host": "gate.example.com"}
+
+    def scheme():
+        answer = platform.Session(split.url).get(split.url + "/api/rest", headers=claim,
+                                                 allow_redirects=False)
+        return answer.headers["Location"].split("://")[0]
+
+    assert scheme() == "http"
+    file.write("trusted_proxies: [127.0.0.1]\n")
+    expect(admin.post("/platform/config/reload"))
+    wait_until(lambda: scheme() == "https", DEADLINE, "the sidecar believes its front")
+    file.write("log: {level: INFO}\n")
+    split.admin_program.stop()
+    split.admin_program.start()
+    wait_until(lambda: scheme() == "http", DEADLINE, "so it does after a restart")
 
 
 def test_address_lists_reach_every_admin(start_split, second_admin):
