@@ -110,9 +110,24 @@ void dm_live_published(struct dm_live_admin *a, struct dm_live_published *ret)
         a->ops->published(a, ret);
 }
 
-enum dm_code dm_live_republish_begin(struct dm_live_admin *a, uint64_t floor, struct dm_error *err)
+enum dm_code dm_live_compare(struct dm_live_admin *a, const struct dm_live_change *changes,
+                             size_t n, bool *ret_differs, struct dm_error *err)
 {
-    return a->ops->republish_begin == NULL ? DM_OK : a->ops->republish_begin(a, floor, err);
+    return a->ops->compare(a, changes, n, ret_differs, err);
+}
+
+enum dm_code dm_live_names(struct dm_live_admin *a, dm_live_names_fn fn, void *ctx,
+                           struct dm_error *err)
+{
+    return a->ops->names(a, fn, ctx, err);
+}
+
+enum dm_code dm_live_republish_begin(struct dm_live_admin *a, uint64_t floor, bool *ret_whole,
+                                     struct dm_error *err)
+{
+    *ret_whole = true;
+    return a->ops->republish_begin == NULL ? DM_OK
+                                           : a->ops->republish_begin(a, floor, ret_whole, err);
 }
 
 enum dm_code dm_live_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,

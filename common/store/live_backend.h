@@ -2,6 +2,7 @@
 #pragma once
 
 #include "store/live.h"
+#include "store/live_republish.h"
 #include "store/live_revocations.h"
 #include "store/live_stream.h"
 
@@ -20,7 +21,7 @@ struct dm_live_ops {
     size_t (*emit)(struct dm_live *l, enum dm_stream s, dm_view id, dm_view record);
     size_t (*emit_pending)(const struct dm_live *l, enum dm_stream s);
     bool (*emit_behind)(const struct dm_live *l, enum dm_stream s); /* NULL: never */
-    size_t (*flush)(struct dm_live *l); /* NULL: nothing ever waits */
+    size_t (*flush)(struct dm_live *l);                             /* NULL: nothing ever waits */
     void (*free)(struct dm_live *l);
 };
 
@@ -38,7 +39,12 @@ struct dm_live_admin_ops {
     enum dm_code (*publish_lock)(struct dm_live_admin *a, struct dm_error *err);
     void (*publish_unlock)(struct dm_live_admin *a);
     void (*published)(struct dm_live_admin *a, struct dm_live_published *ret);
-    enum dm_code (*republish_begin)(struct dm_live_admin *a, uint64_t floor, struct dm_error *err);
+    enum dm_code (*compare)(struct dm_live_admin *a, const struct dm_live_change *changes, size_t n,
+                            bool *ret_differs, struct dm_error *err);
+    enum dm_code (*names)(struct dm_live_admin *a, dm_live_names_fn fn, void *ctx,
+                          struct dm_error *err);
+    enum dm_code (*republish_begin)(struct dm_live_admin *a, uint64_t floor, bool *ret_whole,
+                                    struct dm_error *err);
     enum dm_code (*republish_put)(struct dm_live_admin *a, const struct dm_live_change *changes,
                                   size_t n, struct dm_error *err);
     enum dm_code (*republish_end)(struct dm_live_admin *a, bool forget, uint64_t *ret_generation,

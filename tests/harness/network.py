@@ -55,11 +55,15 @@ class Namespace:
 
 
 class SlowLink:
-    """Passes bytes on to a port of loopback; those that come back wait for `delay` seconds. lose:
-    of the next request that holds these bytes the answer is lost, and the connection with it."""
+    """Passes bytes on to a port of loopback; those that come back wait for `delay` seconds.
+
+    lose: of the next request that holds these bytes the answer is lost, and the connection with it.
+    hold(sight): stands still, in both directions, once those bytes are on their way there: `held`
+    is set then, until go_on()."""
 
     def __init__(self, port):
         self.target, self.port, self.delay, self.lose = port, free_port(), 0.0, None
+        self.held, self._sight, self._go_on = threading.Event(), None, threading.Event()
         self._losing = set()
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._pairs, self._late = {}, []
@@ -70,8 +74,16 @@ class SlowLink:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    def hold(self, sight):
+        self._sight = sight
+
+    def go_on(self):
+        self._sight = None
+        self._go_on.set()
+
     def stop(self):
         self._ended = True
+        self.go_on()
         self._wake[1].send(b"x")
         self._thread.join()
         for one in [self._listener, *self._wake, *self._pairs]:
@@ -108,6 +120,9 @@ class SlowLink:
         except OSError:
             data = b""
         other, back = self._pairs[one]
+        if not back and self._sight is not None and self._sight in data:
+            self.held.set()
+            self._go_on.wait()
         if not back and self.lose and self.lose in data:
             self.lose = None
             self._losing.add(other)

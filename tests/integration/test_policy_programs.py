@@ -7,7 +7,8 @@ import time
 import pytest
 from harness import platform
 from harness.platform import expect
-from harness.process import wait_until
+from harness.network import SlowLink
+from harness.process import Doorman, wait_until
 from harness.split import Split, call, published, readyz
 
 DEADLINE = 20.0
@@ -18,6 +19,13 @@ def split(tmp_path):
     running = Split(tmp_path / "split", gateways=2).start()
     yield running
     running.stop()
+
+
+def another_admin(split, folder, **settings):
+    """Not started."""
+    admin = Doorman(folder, {**split.admin_program.settings, **settings}, name="doorman-admin")
+    admin.settings.update({"PORT": str(admin.port), "METRICS_PORT": str(admin.metrics_port)})
+    return admin
 
 
 class Traffic:
@@ -82,3 +90,47 @@ def test_redis_restarted_empty_gets_everything_again(split, upstream):
     written = time.monotonic()
     assert platform.make_user(admin) is not None, "writes go on"
     assert time.monotonic() - written < DEADLINE
+
+
+def test_a_starting_admin_compares_all_users_and_keeps_nobody_from_writing(split, tmp_path):
+    """It stands in the midst of its look at them, for as long as it takes another to write."""
+    first = platform.login(split.admin_program.url)
+    link = SlowLink(split.redis.port)
+    second = another_admin(split, tmp_path / "second", REDIS_SOCKET_TIMEOUT="60",
+                           REDIS_URL=f"redis://127.0.0.1:{link.port}")
+    link.hold(b"doorman:policy:obj:user:")
+    try:
+        second.spawn()
+        assert link.held.wait(DEADLINE)
+        made = [platform.make_user(first).username for _ in range(5)]
+        assert not second.is_ready()
+        link.go_on()
+        wait_until(second.is_ready, DEADLINE, "the second admin")
+        late = platform.login(second.url)
+        assert [expect(late.get(f"/platform/user/{name}"), 200)["username"]
+                for name in made] == made
+        second.stop()
+    finally:
+        second.kill()
+        link.stop()
+
+
+def test_the_next_start_mends_users_that_differ(split, upstream):
+    """One is gone from Redis, one is another's, one is not in the documents any more."""
+    admin, user, path = published(split, upstream)
+    other, gone = platform.make_user(admin), platform.make_user(admin)
+    names = [f"doorman:policy:obj:user:{u.username}" for u in (user, other, gone)]
+    left = split.redis.command("GET", names[2])
+    expect(admin.delete(f"/platform/user/{gone.username}"), 200)
+    split.admin_program.stop()
+    split.redis.command("DEL", names[0])
+    split.redis.command("SET", names[1], left)
+    split.redis.command("SET", names[2], left)
+    split.admin_program.start()
+    split.settle()
+    fresh = split.gateways[1]
+    fresh.stop()
+    fresh.start()  # it has read nothing yet
+    assert call(fresh, user, path) == 200
+    assert call(fresh, other, path) == 403  # known, without a subscription
+    assert call(fresh, gone, path) == 401

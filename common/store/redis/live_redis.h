@@ -15,7 +15,6 @@ struct dm_live_redis_config { /* borrowed, outlives what is made of it */
     dm_view snapshot_file;      /* last good copy, the data plane's; empty: none */
     dm_time snapshot_max_age;   /* unconfirmed for longer: WARN; 0: 300 s */
     dm_time policy_poll;        /* how often `current` is looked at unasked; 0: 5 s */
-    size_t policy_batch; /* objects on demand of one generation when all are published; 0: 4,096 */
     struct dm_metrics *metrics;
     /* What any process of the deployment said by dm_live_redis_announce, also this one. On the
      * owner's loop, or the admin's: must not wait. NULL: nobody listens. */

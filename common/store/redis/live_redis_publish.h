@@ -1,9 +1,11 @@
 /* Insides of publishing, for live_redis_lease.c (waiting, the lease), live_redis_publish.c
- * (one generation) and live_redis_republish.c (everything). Callers are the admin's threads: they
+ * (one generation), live_redis_compare.c (what stands there) and live_redis_republish.c
+ * (everything). Callers are the admin's threads: they
  * block, one at a time behind the publisher's lock, on rounds of commands that the admin's loop
  * sends. */
 #pragma once
 
+#include "store/live_republish.h"
 #include "store/policy_table.h"
 #include "store/redis/live_redis_priv.h"
 
@@ -101,14 +103,28 @@ enum dm_code live_publisher_check(const struct dm_live_change *changes, size_t n
                                   struct dm_error *err) DM_MUST_USE;
 struct dm_policy_record *live_publisher_record(const struct dm_live_change *c, uint64_t generation);
 
-/* Operations of the admin: live_redis_publish.c, live_redis_republish.c */
+/* live_redis_compare.c; under p->lock. What stands there is read and compared, also where a list
+ * promises that it is right: an object that was evicted or overwritten would keep every new sidecar
+ * from starting. Objects of the snapshot: against the table, too. At most LIVE_COMPARE_MAX. */
+enum { LIVE_COMPARE_MAX = 256 }; /* commands of one round */
+enum dm_code live_publisher_compare(struct live_publisher *p, const struct dm_live_change *changes,
+                                    size_t n, bool *ret_differs, struct dm_error *err) DM_MUST_USE;
+/* With the lease, which it keeps up. At most LIVE_COMPARE_MAX names at a time. */
+enum dm_code live_publisher_each_on_demand(struct live_publisher *p, dm_live_names_fn fn, void *ctx,
+                                           struct dm_error *err) DM_MUST_USE;
+
+/* Operations of the admin: live_redis_publish.c, live_redis_compare.c, live_redis_republish.c */
 enum dm_code live_redis_publish_lock(struct dm_live_admin *a, struct dm_error *err) DM_MUST_USE;
 void live_redis_publish_unlock(struct dm_live_admin *a);
 void live_redis_on_reach(struct dm_live_admin *a, void (*fn)(void *ctx), void *ctx);
 void live_publisher_reached(struct live_publisher *p); /* tells on_reach; not under its lock */
 bool live_publisher_published(const struct live_publisher *p);
 void live_redis_published(struct dm_live_admin *a, struct dm_live_published *ret);
-enum dm_code live_redis_republish_begin(struct dm_live_admin *a, uint64_t floor,
+enum dm_code live_redis_compare(struct dm_live_admin *a, const struct dm_live_change *changes,
+                                size_t n, bool *ret_differs, struct dm_error *err) DM_MUST_USE;
+enum dm_code live_redis_names(struct dm_live_admin *a, dm_live_names_fn fn, void *ctx,
+                              struct dm_error *err) DM_MUST_USE;
+enum dm_code live_redis_republish_begin(struct dm_live_admin *a, uint64_t floor, bool *ret_whole,
                                         struct dm_error *err) DM_MUST_USE;
 enum dm_code live_redis_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,
                                       size_t n, struct dm_error *err) DM_MUST_USE;

@@ -1,24 +1,15 @@
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
+#include "store/live_names.h"
 #include "store/redis/live_redis_publish.h"
 
 #include "base/poison.h"
 
-/* Everything, as one generation: only what differs where the store still knows what it was told,
- * every object where it does not. A sidecar sees the old whole until it sees the new one. */
+/* Everything, as one generation: only what differs of the snapshot where the store still knows what
+ * it was told, every object where it does not. A sidecar sees the old whole until it sees the new
+ * one. Objects on demand of a store that knows: live_redis_compare.c. */
 
-enum {
-    PIECE = 256,       /* objects of one round */
-    SCAN_ROUNDS = 256, /* then the lease is renewed */
-    KEYS_CAP = 512 * 1024 * 1024,
-    /* Objects on demand that differ wait here until their names are announced, and sidecars hold
-     * those names while they read them (some 300 bytes each). As many make a generation of their
-     * own: each object stands for itself, so that nothing is half in force. */
-    ON_DEMAND_MAX = 4 * 1024,
-    ON_DEMAND_BYTES = 16 * 1024 * 1024
-};
+enum { PIECE = LIVE_COMPARE_MAX }; /* objects of one round */
 
 struct kept { /* a change that waits for the end; one allocation */
     struct dm_live_change change;
@@ -29,11 +20,9 @@ struct live_session {
     bool anew; /* nothing there can be relied on */
     uint64_t target;
     struct dm_policy_table names; /* of the delta */
-    uint64_t *seen;               /* hashes of the names that were put */
-    size_t n_seen, room_seen;
+    struct dm_live_names seen;    /* what was put */
     struct kept **kept;
     size_t n_kept, room_kept;
-    size_t n_on_demand, bytes_on_demand; /* of those kept */
 };
 
 void live_session_free(struct live_session *s)
@@ -43,7 +32,7 @@ void live_session_free(struct live_session *s)
     for (size_t i = 0; i < s->n_kept; i++)
         dm_mem_free(s->kept[i]);
     dm_mem_free(s->kept);
-    dm_mem_free(s->seen);
+    dm_live_names_done(&s->seen);
     dm_policy_table_done(&s->names);
     dm_mem_free(s);
 }
@@ -80,32 +69,19 @@ static enum dm_code begin(struct live_publisher *p, uint64_t floor, struct dm_er
     return rc;
 }
 
-enum dm_code live_redis_republish_begin(struct dm_live_admin *a, uint64_t floor,
+enum dm_code live_redis_republish_begin(struct dm_live_admin *a, uint64_t floor, bool *ret_whole,
                                         struct dm_error *err)
 {
     struct live_publisher *p = live_redis_admin_of(a)->publisher;
     (void)pthread_mutex_lock(&p->lock);
     live_session_free(DM_TAKE(p->session));
     enum dm_code rc = begin(p, floor, err);
+    *ret_whole = rc == DM_OK && p->session->anew;
     (void)pthread_mutex_unlock(&p->lock);
     return rc;
 }
 
 /* --- put --- */
-
-static uint64_t name_hash(dm_view kind, dm_view id)
-{
-    return dm_view_hash(id, dm_view_hash(kind, 1));
-}
-
-static void note_seen(struct live_session *s, const struct dm_live_change *c)
-{
-    if (s->n_seen == s->room_seen) {
-        s->room_seen = s->room_seen == 0 ? 1024 : 2 * s->room_seen;
-        s->seen = dm_mem_grow(s->seen, s->room_seen, sizeof *s->seen);
-    }
-    s->seen[s->n_seen++] = name_hash(c->kind, c->id);
-}
 
 static dm_view copy(char **at, dm_view v)
 {
@@ -128,20 +104,16 @@ static void keep(struct live_session *s, const struct dm_live_change *c)
         s->kept = dm_mem_grow(s->kept, s->room_kept, sizeof(struct kept *));
     }
     s->kept[s->n_kept++] = k;
-    if (dm_live_kind_on_demand(c->kind)) {
-        s->n_on_demand++;
-        s->bytes_on_demand += c->bytes.len;
-    }
 }
 
 /* --- writing what was kept --- */
 
-static enum dm_code write_kept(struct live_publisher *p, size_t from, struct dm_error *err)
+static enum dm_code write_kept(struct live_publisher *p, struct dm_error *err)
 {
     const struct live_session *s = p->session;
     struct dm_live_change piece[PIECE];
     enum dm_code rc = DM_OK;
-    for (size_t at = from; rc == DM_OK && at < s->n_kept; at += PIECE) {
+    for (size_t at = 0; rc == DM_OK && at < s->n_kept; at += PIECE) {
         size_t n = s->n_kept - at < PIECE ? s->n_kept - at : PIECE;
         for (size_t i = 0; i < n; i++)
             piece[i] = s->kept[at + i]->change;
@@ -152,122 +124,42 @@ static enum dm_code write_kept(struct live_publisher *p, size_t from, struct dm_
     return rc;
 }
 
-static void name_kept(struct live_session *s, size_t from)
+static void name_kept(struct live_session *s)
 {
-    for (size_t i = from; i < s->n_kept; i++)
+    for (size_t i = 0; i < s->n_kept; i++)
         dm_policy_table_put(&s->names, live_publisher_record(&s->kept[i]->change, s->target));
 }
 
-/* Those of the snapshot first, in their order; gives how many. */
-static size_t part_kept(struct live_session *s)
+static enum dm_code keep_different(struct live_publisher *p, const struct dm_live_change *changes,
+                                   size_t n, struct dm_error *err)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < s->n_kept; i++) {
-        struct kept *k = s->kept[i];
-        if (dm_live_kind_on_demand(k->change.kind))
-            continue;
-        s->kept[i] = s->kept[n];
-        s->kept[n++] = k;
-    }
-    return n;
-}
-
-/* Enough objects on demand are waiting: a generation of theirs, and room for more. */
-static enum dm_code make_room(struct live_publisher *p, struct dm_error *err)
-{
-    struct live_session *s = p->session;
-    size_t set = p->admin->config.policy_batch, most = set != 0 ? set : ON_DEMAND_MAX;
-    if (s->anew || (s->n_on_demand < most && s->bytes_on_demand < ON_DEMAND_BYTES))
-        return DM_OK;
-    size_t from = part_kept(s);
-    /* with a manifest: whoever starts later need not read the list of these names */
-    struct live_generation g = {.number = s->target, .names = &s->names, .manifest = true};
-    name_kept(s, from);
-    enum dm_code rc = live_generation_announce(p, &g, err);
+    bool differs[PIECE];
+    enum dm_code rc = live_publisher_renew(p, err);
     if (rc == DM_OK)
-        rc = write_kept(p, from, err);
-    if (rc == DM_OK)
-        rc = live_generation_raise(p, &g, err);
-    dm_policy_table_done(&s->names);
-    while (s->n_kept > from)
-        dm_mem_free(s->kept[--s->n_kept]);
-    s->n_on_demand = s->bytes_on_demand = 0;
-    s->target = p->highest + 1;
-    return rc;
-}
-
-static bool in_table(const struct live_publisher *p, const struct dm_live_change *c)
-{
-    const struct dm_policy_record *r = dm_policy_table_get(&p->table, c->kind, c->id);
-    unsigned char sha256[DM_SHA256_LEN];
-    if (r == NULL || r->deleted)
-        return false;
-    dm_sha256(c->bytes, sha256);
-    return memcmp(sha256, r->sha256, sizeof sha256) == 0;
-}
-
-static bool in_store(const struct live_publisher *p, const struct dm_live_change *c,
-                     const struct live_cmd *answer, dm_view key)
-{
-    struct dm_policy_value v;
-    if (answer->text == NULL || dm_policy_open(live_cmd_text(answer), DM_POLICY_OBJECT, key,
-                                               p->verifier, &v) != DM_POLICY_GOOD)
-        return false;
-    return v.deleted == (c->bytes.ptr == NULL) && dm_view_eq(v.payload, c->bytes);
-}
-
-static bool listed(const struct live_publisher *p, const struct dm_live_change *c)
-{
-    return dm_live_kind_on_demand(c->kind) || c->bytes.ptr == NULL || in_table(p, c);
-}
-
-/* What stands there is read and compared, also where a list promises that it is right: an object
- * that was evicted or overwritten would keep every new sidecar from starting. */
-static enum dm_code compare_piece(struct live_publisher *p, const struct dm_live_change **changes,
-                                  size_t n, struct dm_error *err)
-{
-    struct live_cmd *cmds = dm_mem_array(n + 1, sizeof *cmds);
-    struct dm_live_key *keys = dm_mem_array(n + 1, sizeof *keys);
-    for (size_t i = 0; i < n; i++) {
-        dm_live_key_object(&keys[i], changes[i]->kind, changes[i]->id);
-        dm_view key = dm_live_key_view(&keys[i]);
-        cmds[i] =
-            (struct live_cmd){.key = key, .argv = {DM_LIT("GET"), key}, .argc = 2, .ours = true};
-    }
-    enum dm_code rc = live_publisher_round(p, cmds, n, "read what is published", err);
+        rc = live_publisher_compare(p, changes, n, differs, err);
     for (size_t i = 0; rc == DM_OK && i < n; i++) {
-        if (!listed(p, changes[i]) ||
-            !in_store(p, changes[i], &cmds[i], dm_live_key_view(&keys[i])))
-            keep(p->session, changes[i]);
+        if (differs[i])
+            keep(p->session, &changes[i]);
     }
-    live_publisher_round_done(cmds, n);
-    dm_mem_free(cmds);
-    dm_mem_free(keys);
     return rc;
 }
 
 static enum dm_code put_piece(struct live_publisher *p, const struct dm_live_change *changes,
                               size_t n, struct dm_error *err)
 {
-    const struct dm_live_change *all[PIECE];
     struct live_session *s = p->session;
+    for (size_t i = 0; i < n; i++)
+        dm_live_names_add(&s->seen, changes[i].kind, changes[i].id);
+    if (!s->anew)
+        return keep_different(p, changes, n, err);
     enum dm_code rc = live_publisher_renew(p, err);
-    for (size_t i = 0; i < n; i++)
-        note_seen(s, &changes[i]);
-    if (rc != DM_OK)
-        return rc;
-    if (s->anew) {
+    if (rc == DM_OK)
         rc = live_publisher_write(p, s->target, changes, n, err);
-        for (size_t i = 0; rc == DM_OK && i < n; i++) {
-            if (!dm_live_kind_on_demand(changes[i].kind))
-                dm_policy_table_put(&s->names, live_publisher_record(&changes[i], s->target));
-        }
-        return rc;
+    for (size_t i = 0; rc == DM_OK && i < n; i++) {
+        if (!dm_live_kind_on_demand(changes[i].kind))
+            dm_policy_table_put(&s->names, live_publisher_record(&changes[i], s->target));
     }
-    for (size_t i = 0; i < n; i++)
-        all[i] = &changes[i];
-    rc = compare_piece(p, all, n, err);
-    return rc == DM_OK ? make_room(p, err) : rc;
+    return rc;
 }
 
 enum dm_code live_redis_republish_put(struct dm_live_admin *a, const struct dm_live_change *changes,
@@ -286,150 +178,30 @@ enum dm_code live_redis_republish_put(struct dm_live_admin *a, const struct dm_l
 
 /* --- end: what was not put is gone --- */
 
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static bool was_put(const struct live_session *s, dm_view kind, dm_view id)
-{
-    uint64_t hash = name_hash(kind, id);
-    return s->n_seen > 0 && bsearch(&hash, s->seen, s->n_seen, sizeof hash, by_number) != NULL;
-}
-
 static void drop_from_snapshot(struct live_publisher *p)
 {
     struct dm_policy_record **all = dm_policy_table_all(&p->table);
     for (size_t i = 0; i < dm_policy_table_count(&p->table); i++) {
         struct dm_policy_entry e = dm_policy_record_entry(all[i]);
         const struct dm_live_change gone = {.kind = e.kind, .id = e.id};
-        if (!was_put(p->session, e.kind, e.id))
+        if (!dm_live_names_has(&p->session->seen, e.kind, e.id))
             keep(p->session, &gone);
     }
     dm_mem_free(all);
 }
 
-struct scan_call {
-    struct live_redis_call call;
-    struct dm_redis_ask ask;
-    const struct live_session *session; /* the caller waits */
-    size_t node, rounds;
-    char cursor[24];
-    bool done;
-    struct dm_buf *keys; /* names of objects on demand that were not put: u16, key */
-};
-
-static void scan_next(struct scan_call *c);
-
-static bool split_key(dm_view key, dm_view *kind, dm_view *id)
+/* A store that knows nothing may still hold objects on demand. */
+static enum dm_code drop_names(void *ctx, const struct dm_live_change *names, size_t n,
+                               struct dm_error *err)
 {
-    const dm_view prefix = DM_LIT("doorman:policy:obj:");
-    if (!dm_view_starts(key, prefix))
-        return false;
-    *id = dm_view_sub(key, prefix.len, SIZE_MAX);
-    return dm_view_split(id, ':', kind) && id->len > 0 && id->len <= DM_LIVE_ID_MAX;
-}
-
-static void take_key(struct scan_call *c, dm_view key)
-{
-    dm_view kind, id;
-    if (!split_key(key, &kind, &id) || !dm_live_kind_on_demand(kind) ||
-        was_put(c->session, kind, id))
-        return;
-    dm_buf_add_byte(c->keys, (char)(unsigned char)(key.len >> 8));
-    dm_buf_add_byte(c->keys, (char)(unsigned char)key.len);
-    dm_buf_add(c->keys, key);
-}
-
-static void on_scanned(struct dm_redis_ask *a, enum dm_code rc, const struct dm_redis_reply *reply)
-{
-    struct scan_call *c = DM_CONTAINER_OF(a, struct scan_call, ask);
-    const struct dm_redis_reply *keys = dm_redis_at(reply, 1);
-    dm_view cursor = dm_redis_text(dm_redis_at(reply, 0));
-    if (rc == DM_OK && (cursor.len == 0 || cursor.len >= sizeof c->cursor))
-        rc = DM_PROTOCOL;
-    if (rc != DM_OK) {
-        live_redis_call_end(&c->call, rc);
-        return;
-    }
-    for (size_t i = 0; i < dm_redis_len(keys); i++)
-        take_key(c, dm_redis_text(dm_redis_at(keys, i)));
-    memcpy(c->cursor, cursor.ptr, cursor.len);
-    c->cursor[cursor.len] = '\0';
-    if (dm_view_eq(cursor, DM_LIT("0"))) {
-        c->node++;
-        c->done = c->node >= dm_redis_nodes(c->call.admin->redis);
-    }
-    if (c->done || ++c->rounds % SCAN_ROUNDS == 0)
-        live_redis_call_end(&c->call, DM_OK);
-    else
-        scan_next(c);
-}
-
-static void scan_next(struct scan_call *c)
-{
-    struct live_redis_admin *a = c->call.admin;
-    const dm_view argv[] = {DM_LIT("SCAN"),  dm_view_of(c->cursor),
-                            DM_LIT("MATCH"), DM_LIT("doorman:policy:obj:*"),
-                            DM_LIT("COUNT"), DM_LIT("1000")};
-    dm_redis_send_node(a->redis, c->node, argv, DM_COUNT_OF(argv),
-                       dm_loop_now(a->loop) + a->timeout, &c->ask, on_scanned);
-}
-
-static void start_scan(struct live_redis_call *call)
-{
-    scan_next(DM_CONTAINER_OF(call, struct scan_call, call));
-}
-
-static enum dm_code scan(struct live_publisher *p, struct dm_buf *keys, struct dm_error *err)
-{
-    struct scan_call c = {.session = p->session, .cursor = "0", .keys = keys};
-    enum dm_code rc = DM_OK;
-    while (rc == DM_OK && !c.done) {
-        rc = live_publisher_renew(p, err);
-        if (rc == DM_OK)
-            rc = live_redis_call(&p->admin->base, &c.call, start_scan, "read what is published",
-                                 err);
-    }
-    return rc;
-}
-
-static enum dm_code drop_piece(struct live_publisher *p, const struct dm_live_change *gone,
-                               size_t n, struct dm_error *err)
-{
-    const struct dm_live_change *all[PIECE];
-    if (n == 0)
-        return DM_OK;
-    for (size_t i = 0; i < n; i++)
-        all[i] = &gone[i];
-    enum dm_code rc = live_publisher_renew(p, err);
-    if (rc == DM_OK)
-        rc = compare_piece(p, all, n, err); /* keeps those that are not deleted yet */
-    return rc == DM_OK ? make_room(p, err) : rc;
-}
-
-static enum dm_code drop_on_demand(struct live_publisher *p, struct dm_error *err)
-{
+    struct live_publisher *p = ctx;
     struct dm_live_change gone[PIECE];
-    struct dm_buf keys;
-    size_t n = 0;
-    dm_buf_init(&keys, KEYS_CAP);
-    enum dm_code rc = scan(p, &keys, err);
-    dm_view rest = dm_buf_view(&keys);
-    while (rc == DM_OK && rest.len > 2) {
-        size_t len = (size_t)(unsigned char)rest.ptr[0] << 8 | (unsigned char)rest.ptr[1];
-        dm_view key = dm_view_sub(rest, 2, len);
-        rest = dm_view_sub(rest, 2 + len, SIZE_MAX);
-        gone[n] = (struct dm_live_change){0};
-        DM_ASSERT(split_key(key, &gone[n].kind, &gone[n].id));
-        if (++n == PIECE || rest.len <= 2) {
-            rc = drop_piece(p, gone, n, err);
-            n = 0;
-        }
+    size_t n_gone = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!dm_live_names_has(&p->session->seen, names[i].kind, names[i].id))
+            gone[n_gone++] = names[i];
     }
-    dm_buf_done(&keys);
-    return rc;
+    return keep_different(p, gone, n_gone, err); /* not those that are deleted already */
 }
 
 /* A delta of that number could only be a leftover: the manifest is what counts. */
@@ -448,20 +220,19 @@ static enum dm_code finish(struct live_publisher *p, bool forget, struct dm_erro
 {
     struct live_session *s = p->session;
     enum dm_code rc = DM_OK;
-    if (s->n_seen > 0)
-        qsort(s->seen, s->n_seen, sizeof *s->seen, by_number);
-    if (!s->anew)
+    if (s->anew) {
+        rc = live_publisher_each_on_demand(p, drop_names, p, err);
+    } else {
         drop_from_snapshot(p);
-    rc = drop_on_demand(p, err);
-    if (!s->anew)
-        name_kept(s, 0);
+        name_kept(s);
+    }
     if (rc != DM_OK || (!s->anew && !forget && dm_policy_table_count(&s->names) == 0))
         return rc;
     struct live_generation g = {
         .number = s->target, .names = &s->names, .forget = forget, .manifest = s->anew};
     rc = s->anew ? delete_delta(p, err) : live_generation_announce(p, &g, err);
     if (rc == DM_OK)
-        rc = write_kept(p, 0, err);
+        rc = write_kept(p, err);
     return rc == DM_OK ? live_generation_raise(p, &g, err) : rc;
 }
 

@@ -89,9 +89,10 @@ static void every_loop_of_the_process_hears_of_it_in_order(void **state)
     }
     struct dm_error err;
     uint64_t last = 0;
+    bool whole;
     assert_int_equal(dm_live_publish_lock(r->admin, &err), DM_OK);
-    assert_int_equal(dm_live_republish_begin(r->admin, 0, &err), DM_OK);
-    assert_int_equal(dm_live_republish_put(r->admin, all, 2, &err), DM_OK);
+    assert_int_equal(dm_live_republish_begin(r->admin, 0, &whole, &err), DM_OK);
+    assert_int_equal(dm_live_republish_put(r->admin, all, 1, &err), DM_OK);
     assert_int_equal(dm_live_republish_end(r->admin, true, &last, &err), DM_OK);
     dm_live_publish_unlock(r->admin);
     pr_until_generation(r, last);

@@ -157,15 +157,63 @@ uint64_t pr_publish(struct dm_live_admin *admin, const char *kind, const char *i
     return generation;
 }
 
+/* --- everything, as admin/services/republish.c does it --- */
+
+struct mending {
+    struct dm_live_admin *admin;
+    struct dm_live_names wanted;
+};
+
+static void publish_what_differs(struct dm_live_admin *admin, const struct dm_live_change *all,
+                                 size_t n)
+{
+    struct dm_error err;
+    for (size_t i = 0; i < n; i++) {
+        bool differs = false;
+        if (!dm_live_kind_on_demand(all[i].kind))
+            continue;
+        assert_int_equal(dm_live_compare(admin, &all[i], 1, &differs, &err), DM_OK);
+        if (differs)
+            assert_int_equal(dm_live_publish(admin, &all[i], 1, NULL, &err), DM_OK);
+    }
+}
+
+static enum dm_code publish_gone(void *ctx, const struct dm_live_change *names, size_t n,
+                                 struct dm_error *err)
+{
+    struct mending *m = ctx;
+    (void)err;
+    for (size_t i = 0; i < n; i++) {
+        assert_null(names[i].bytes.ptr);
+        if (!dm_live_names_has(&m->wanted, names[i].kind, names[i].id))
+            publish_what_differs(m->admin, &names[i], 1);
+    }
+    return DM_OK;
+}
+
 uint64_t pr_republish(struct dm_live_admin *admin, uint64_t floor, const struct dm_live_change *all,
                       size_t n)
 {
+    struct mending m = {.admin = admin};
     struct dm_error err = {0};
+    struct dm_live_published published;
     uint64_t generation = 0;
-    if (dm_live_publish_lock(admin, &err) != DM_OK ||
-        dm_live_republish_begin(admin, floor, &err) != DM_OK ||
-        dm_live_republish_put(admin, all, n, &err) != DM_OK ||
-        dm_live_republish_end(admin, false, &generation, &err) != DM_OK)
+    bool whole;
+    assert_int_equal(dm_live_publish_lock(admin, &err), DM_OK);
+    dm_live_published(admin, &published);
+    for (size_t i = 0; i < n; i++)
+        dm_live_names_add(&m.wanted, all[i].kind, all[i].id);
+    if (!published.lost && published.generation != 0) {
+        publish_what_differs(admin, all, n);
+        assert_int_equal(dm_live_names(admin, publish_gone, &m, &err), DM_OK);
+    }
+    dm_live_names_done(&m.wanted);
+    assert_int_equal(dm_live_republish_begin(admin, floor, &whole, &err), DM_OK);
+    for (size_t i = 0; i < n; i++) {
+        if (whole || !dm_live_kind_on_demand(all[i].kind))
+            assert_int_equal(dm_live_republish_put(admin, &all[i], 1, &err), DM_OK);
+    }
+    if (dm_live_republish_end(admin, false, &generation, &err) != DM_OK)
         fail_msg("%s", err.text);
     dm_live_publish_unlock(admin);
     return generation;

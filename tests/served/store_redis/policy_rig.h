@@ -4,6 +4,7 @@
 
 #include "live_served.h"
 #include "store/live.h"
+#include "store/live_names.h"
 #include "store/live_republish.h"
 #include "store/policy_envelope.h"
 
