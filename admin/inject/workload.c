@@ -93,6 +93,7 @@ static struct dm_yaml *open_child(struct adm_injection *in, const struct dm_yaml
     if (n == NULL || n->is_null) {
         n = dm_yaml_make(in->doc, kind);
         if (dm_yaml_put(in->doc, map, key, n)) {
+            in->changed = true;
             n->line = map->line;
             n->column = map->column;
             return n;
@@ -120,14 +121,28 @@ static struct dm_yaml *find_named(const struct dm_yaml *list, dm_view name)
 
 /* --- the parts --- */
 
+/* What is there already is not copied again, so that a second run needs no more room. */
 static enum dm_code place(struct adm_injection *in, struct dm_yaml *list,
                           const struct dm_yaml *item, bool first)
 {
-    struct dm_yaml *copy = dm_yaml_copy(in->doc, item);
     struct dm_yaml *old = find_named(list, adm_text_of(item, DM_LIT("name")));
+    if (old != NULL && dm_yaml_same(old, item))
+        return DM_OK;
+    in->changed = true;
+    struct dm_yaml *copy = dm_yaml_copy(in->doc, item);
     const bool good =
         old != NULL ? dm_yaml_replace(list, old, copy) : dm_yaml_add(list, copy, first);
     return good ? DM_OK : full(in, list);
+}
+
+static enum dm_code put(struct adm_injection *in, struct dm_yaml *map, dm_view key,
+                        const struct dm_yaml *value)
+{
+    const struct dm_yaml *old = dm_yaml_member(map, key);
+    if (old != NULL && dm_yaml_same(old, value))
+        return DM_OK;
+    in->changed = true;
+    return dm_yaml_put(in->doc, map, key, dm_yaml_copy(in->doc, value)) ? DM_OK : full(in, map);
 }
 
 static enum dm_code put_container(struct adm_injection *in, const struct dm_yaml *object,
@@ -142,8 +157,10 @@ static enum dm_code put_container(struct adm_injection *in, const struct dm_yaml
         return DM_INVALID;
     struct dm_yaml *stale =
         other == NULL || other->kind != DM_YAML_LIST ? NULL : find_named(other, in->parts->name);
-    if (stale != NULL)
+    if (stale != NULL) {
         dm_yaml_remove(other, stale);
+        in->changed = true;
+    }
     return place(in, list, in->parts->container, native);
 }
 
@@ -166,11 +183,10 @@ static enum dm_code put_all(struct adm_injection *in, const struct dm_yaml *obje
     struct dm_yaml *map = open_child(in, object, meta, key, DM_YAML_MAP);
     if (map == NULL)
         return DM_INVALID;
-    for (const struct dm_yaml *n = from->first; n != NULL; n = n->next) {
-        if (!dm_yaml_put(in->doc, map, n->key, dm_yaml_copy(in->doc, n)))
-            return full(in, map);
-    }
-    return DM_OK;
+    enum dm_code code = DM_OK;
+    for (const struct dm_yaml *n = from->first; code == DM_OK && n != NULL; n = n->next)
+        code = put(in, map, n->key, n);
+    return code;
 }
 
 /* --- the application's containers --- */
@@ -208,10 +224,7 @@ static enum dm_code put_pre_stop(struct adm_injection *in, const struct dm_yaml 
     const struct dm_yaml *there = dm_yaml_member(lifecycle, DM_LIT("preStop"));
     if (there != NULL && !there->is_null)
         return DM_OK;
-    return dm_yaml_put(in->doc, lifecycle, DM_LIT("preStop"),
-                       dm_yaml_copy(in->doc, in->parts->pre_stop))
-               ? DM_OK
-               : full(in, lifecycle);
+    return put(in, lifecycle, DM_LIT("preStop"), in->parts->pre_stop);
 }
 
 static enum dm_code adapt(struct adm_injection *in, const struct dm_yaml *object,
@@ -296,8 +309,7 @@ static enum dm_code inject_template(struct adm_injection *in, const struct dm_ya
         code = put_all(in, object, meta, DM_LIT("labels"), in->parts->labels);
     if (code != DM_OK)
         return code;
-    in->changed = true;
-    adm_inject_note(in, object, "the sidecar is in");
+    adm_inject_note(in, object, in->changed ? "the sidecar is in" : "the sidecar was in already");
     return remember(in, object, dm_yaml_member(meta, DM_LIT("labels")));
 }
 
@@ -335,5 +347,9 @@ enum dm_code adm_inject_workload(struct adm_injection *in, struct dm_yaml *objec
         adm_inject_note(in, object, "left alone, as its label says");
         return DM_OK;
     }
-    return inject_template(in, object, template, kind->ends);
+    const bool before = in->changed;
+    in->changed = false;
+    code = inject_template(in, object, template, kind->ends);
+    in->changed |= before;
+    return code;
 }

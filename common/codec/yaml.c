@@ -98,8 +98,8 @@ static bool wants_key(const struct loader *l)
 /* ---- tags ---- */
 
 /* Core schema: the kind is what the table of settings expects anyway, so these say nothing new;
- * only
- * "!!str" is heard: it keeps a text from being null. Any other would name a type we do not have. */
+ * "!!str" keeps a text from being null, the others are kept for who writes the document again. Any
+ * other tag would name a type we do not have. */
 static const char *core_tag(const char *tag)
 {
     static const char prefix[] = "tag:yaml.org,2002:";

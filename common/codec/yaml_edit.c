@@ -1,5 +1,7 @@
 #include "codec/yaml_edit.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "codec/yaml_doc.h"
 
@@ -61,6 +63,28 @@ struct dm_yaml *dm_yaml_member(const struct dm_yaml *map, dm_view key)
     while (n != NULL && !dm_view_eq(n->key, key))
         n = n->next;
     return n;
+}
+
+static bool same_text(const struct dm_yaml *a, const struct dm_yaml *b)
+{
+    const bool same_tag =
+        a->tag == b->tag || (a->tag != NULL && b->tag != NULL && strcmp(a->tag, b->tag) == 0);
+    return same_tag && a->is_null == b->is_null && a->quoted == b->quoted &&
+           dm_view_eq(a->text, b->text);
+}
+
+/* As deep as documents are. */
+bool dm_yaml_same(const struct dm_yaml *a, const struct dm_yaml *b)
+{
+    if (a->kind != b->kind || !same_text(a, b))
+        return false;
+    const struct dm_yaml *d = b->first;
+    for (const struct dm_yaml *c = a->first; c != NULL; c = c->next, d = d->next) {
+        if (d == NULL || !dm_view_eq(c->key, d->key) || c->key_quoted != d->key_quoted ||
+            !dm_yaml_same(c, d))
+            return false;
+    }
+    return d == NULL;
 }
 
 struct dm_yaml *dm_yaml_make(struct dm_yaml_doc *doc, enum dm_yaml_kind kind)

@@ -11,6 +11,9 @@ struct dm_yaml *dm_yaml_edit(struct dm_yaml_doc *doc); /* the root; NULL for an 
 /* The value of a key. NULL: not there, or this is no map. */
 struct dm_yaml *dm_yaml_member(const struct dm_yaml *map, dm_view key);
 
+/* Written they would be the same text, keys aside. */
+bool dm_yaml_same(const struct dm_yaml *a, const struct dm_yaml *b);
+
 struct dm_yaml *dm_yaml_make(struct dm_yaml_doc *doc, enum dm_yaml_kind kind);
 struct dm_yaml *dm_yaml_make_text(struct dm_yaml_doc *doc, dm_view text, bool quoted);
 /* Of a node of any document, deep, without its key. */

@@ -210,6 +210,35 @@ static void a_second_run_with_other_options_brings_it_up_to_date(void **state)
     dm_mem_free(third);
 }
 
+/* As many pods as there is room for; the same room must do for them the second time. */
+static void a_large_list_can_be_injected_twice(void **state)
+{
+    const struct adm_parts_options o = defaults();
+    struct dm_buf text;
+    (void)state;
+    dm_buf_init(&text, 64 * 1024);
+    dm_buf_add(&text, DM_LIT("apiVersion: v1\nkind: List\nitems:\n"));
+    for (size_t i = 0; i < 80; i++)
+        dm_buf_add(&text, DM_LIT("- " ITEM "\n"));
+    char *got = injected(dm_buf_cstr(&text), &o, "");
+    assert_int_equal(count(got, "name: doorman-gateway"), 80);
+    dm_mem_free(got);
+    dm_buf_done(&text);
+}
+
+static void what_has_it_already_keeps_every_byte(void **state)
+{
+    const struct adm_parts_options o = defaults();
+    struct dm_buf text;
+    (void)state;
+    char *got = injected(POD, &o, "Pod/p: the sidecar is in\n");
+    dm_buf_init(&text, 64 * 1024);
+    dm_buf_addf(&text, "# by hand\n%s# to here\n", got);
+    assert_untouched(dm_buf_cstr(&text), "Pod/p: the sidecar was in already\n");
+    dm_mem_free(got);
+    dm_buf_done(&text);
+}
+
 static void an_old_cluster_gets_an_ordinary_container(void **state)
 {
     struct adm_parts_options o = defaults();
@@ -469,6 +498,8 @@ int main(void)
         cmocka_unit_test(it_stands_before_other_init_containers),
         cmocka_unit_test(a_pre_stop_of_the_application_stays),
         cmocka_unit_test(a_second_run_with_other_options_brings_it_up_to_date),
+        cmocka_unit_test(a_large_list_can_be_injected_twice),
+        cmocka_unit_test(what_has_it_already_keeps_every_byte),
         cmocka_unit_test(an_old_cluster_gets_an_ordinary_container),
         cmocka_unit_test(a_service_is_turned_on_request_only),
         cmocka_unit_test(a_service_of_others_is_left_alone),
