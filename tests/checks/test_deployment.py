@@ -40,6 +40,27 @@ def test_compose_sets_known_settings_for_images_that_are_built_here():
     assert not [k for k in compose["services"]["gateway"]["environment"] if "MONGO" in k]
 
 
+def test_compose_starts_programs_once_their_stores_answer():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    for name, stores in (("admin", {"redis", "mongodb"}), ("gateway", {"redis"})):
+        assert set(services[name]["depends_on"]) == stores
+        for store, how in services[name]["depends_on"].items():
+            assert how == {"condition": "service_healthy"} and services[store]["healthcheck"]["test"]
+        dockerfile = (ROOT / services[name]["build"]["dockerfile"]).read_text()
+        assert f'CMD ["/usr/bin/doorman-{name}", "healthcheck"]' in dockerfile
+        assert services[name]["read_only"] and services[name]["cap_drop"] == ["ALL"]
+
+
+def test_one_version_is_told_everywhere():
+    version = re.search(r"project\(\s*\w+\s+VERSION\s+([\d.]+)",
+                        (ROOT / "CMakeLists.txt").read_text())[1]
+    chart = yaml.safe_load((ROOT / "helm" / "doorman" / "Chart.yaml").read_text())
+    assert chart["appVersion"] == version
+    for name in ("Dockerfile.gateway", "Dockerfile.admin"):
+        found = re.findall(r"^ARG VERSION=(\S+)$", (ROOT / name).read_text(), re.M)
+        assert found and set(found) == {version}, name
+
+
 def test_settings_of_the_chart_are_known():
     text = (ROOT / "helm" / "doorman" / "templates" / "_settings.tpl").read_text()
     names = set(re.findall(r"^([A-Z][A-Z0-9_]+): ", text, re.M))
