@@ -45,7 +45,8 @@ def test_compose_starts_programs_once_their_stores_answer():
     for name, stores in (("admin", {"redis", "mongodb"}), ("gateway", {"redis"})):
         assert set(services[name]["depends_on"]) == stores
         for store, how in services[name]["depends_on"].items():
-            assert how == {"condition": "service_healthy"} and services[store]["healthcheck"]["test"]
+            assert how == {"condition": "service_healthy"}
+            assert services[store]["healthcheck"]["test"]
         dockerfile = (ROOT / services[name]["build"]["dockerfile"]).read_text()
         assert f'CMD ["/usr/bin/doorman-{name}", "healthcheck"]' in dockerfile
         assert services[name]["read_only"] and services[name]["cap_drop"] == ["ALL"]
