@@ -75,8 +75,10 @@ class Stand:
     def fields(user):
         return {"Authorization": user.headers["Authorization"]}
 
-    def load(self):
+    def load(self, **more):
+        """more: name=(path, fields)"""
         calls = {name: (path, self.fields(self.user)) for name, path in self.paths.items()}
+        calls.update(more)
         calls["revoked"] = (self.paths["allow"], self.fields(self.revoked))
         return Load(self.gateway, calls)
 

@@ -43,6 +43,8 @@ def test_failover(tmp_path, upstream, kind):
                 load.wait_for(name, 200)
             breaks()
             wait_until(lambda: AWAY in stand.gateway.log(), DEADLINE, "the line that tells of it")
+            assert "connection lost" in next(
+                line for line in stand.gateway.log().splitlines() if AWAY in line)
             wait_until(lambda: BACK in stand.gateway.log(), DEADLINE, "the new master")
             for name in stand.paths:
                 load.wait_for(name, 200)

@@ -91,6 +91,8 @@ def test_a_change_whose_answer_is_lost(tmp_path, upstream):
                    DEADLINE, "the admin again")
         assert not stand.admin.get(f"/platform/user/{user.username}").json()["active"]
         wait_until(lambda: call(stand, "deny", user) == 401, DEADLINE, "the same in the sidecar")
+        log = stand.split.admin_program.log()
+        assert "documents.away" in log and "policy.restored" in log
 
 
 def test_a_removal_that_ends_half_way(tmp_path, upstream):

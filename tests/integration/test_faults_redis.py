@@ -102,8 +102,10 @@ def test_slow(tmp_path, upstream):
 
 def test_out_of_memory(tmp_path, upstream):
     with standing(tmp_path, upstream) as stand:
-        redis = stand.split.redis
-        with stand.load() as load:
+        redis, unlimited = stand.split.redis, stand.make_user(rate_limit_enabled=False)
+        platform.subscribe(stand.admin, unlimited, "/".join(stand.paths["deny"].split("/")[3:5]))
+        call = (stand.paths["deny"], stand.fields(unlimited))
+        with stand.load(unlimited=call) as load:
             for name in stand.paths:
                 load.wait_for(name, 200)
             redis.command("CONFIG", "SET", "maxmemory", "1")
@@ -111,12 +113,14 @@ def test_out_of_memory(tmp_path, upstream):
                 load.wait_for(name, 503)
             for name in ("allow", "local"):
                 load.wait_for(name, 200)
+            load.wait_for("unlimited", 200)
             assert stand.write().status_code == 503
             wait_until(lambda: "OOM" in stand.gateway.log(), DEADLINE, "what Redis said")
             redis.command("CONFIG", "SET", "maxmemory", "0")
             for name in stand.paths:
                 load.wait_for(name, 200)
         judge(load)
+        assert {a.status for a in load.seen("unlimited")} == {200}
         wait_until(lambda: stand.write().status_code == 200, DEADLINE, "writes on /platform")
 
 
@@ -179,6 +183,8 @@ def test_emptied(tmp_path, upstream, fault):
         with admin_asleep(stand) as wake:
             generation = readyz(stand.gateway)["generation"]
             break_and_mend(stand, breaks, wake, reason)
+        log = stand.split.admin_program.log()
+        assert "policy.store.lost" in log and "policy.restored" in log
         assert readyz(stand.gateway)["generation"] > generation
         assert redis.command("EXISTS", f"jwt:revoke_all:{stand.revoked.username}") == 1
 
@@ -207,6 +213,7 @@ def test_set_back_to_an_older_state(tmp_path, upstream):
             for name in stand.paths:
                 load.wait_for(name, 200)
         wait_until(lambda: redis.command("EXISTS", revocation) == 1, DEADLINE, "the revocation")
+        assert "policy.store.lost" in stand.split.admin_program.log()
         assert {a.status for a in load.answers if a.name != "revoked"} <= {200, 503}
 
 

@@ -109,6 +109,7 @@ def test_api_removal_killed_after_any_write_is_repaired(stand):
             break
     # The API, its endpoints and the subscription are three documents' writes.
     assert places.count("removal") >= 3
+    assert "admin.repaired" in stand.admin.log()
 
 
 @pytest.mark.parametrize("fault", ["stop", "halt"])
@@ -128,6 +129,8 @@ def test_absent_mongodb_is_503_with_its_code_and_passes(stand, fault):
     stand.mongo.start() if fault == "stop" else stand.mongo.go_on()
     wait_until(lambda: session.get("/platform/user/all").status_code == 200, DEADLINE,
                "the document store's return")
+    wait_until(lambda: "documents.back" in stand.admin.log(), DEADLINE, "the line that tells of it")
+    assert "documents.away" in stand.admin.log()
     stand.admin.stop()
 
 
