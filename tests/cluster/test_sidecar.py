@@ -103,7 +103,7 @@ def test_an_injected_workload_is_called_through_its_sidecar(orders, published):
         space.apply(made)
         space.k("rollout", "status", "deployment/plain", f"--timeout={ROLLOUT}s")
         url = "http://plain:8000/api/rest/orders/v1/orders"
-        assert space.call("GET", url)["status"] == 401
+        wait_until(lambda: space.call("GET", url)["status"] == 401, 20, "the Service leads there")
         assert space.call("GET", url, token=token)["status"] == 200
         pod = space.get("pods", "-l", f"app=plain,doorman.io/release={ORDERS}")["items"][0]
         assert pod["spec"]["initContainers"][0]["restartPolicy"] == "Always"
