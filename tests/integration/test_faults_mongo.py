@@ -91,8 +91,9 @@ def test_a_change_whose_answer_is_lost(tmp_path, upstream):
                    DEADLINE, "the admin again")
         assert not stand.admin.get(f"/platform/user/{user.username}").json()["active"]
         wait_until(lambda: call(stand, "deny", user) == 401, DEADLINE, "the same in the sidecar")
-        log = stand.split.admin_program.log()
-        assert "documents.away" in log and "policy.restored" in log
+        admin = stand.split.admin_program
+        assert "documents.away" in admin.log()
+        wait_until(lambda: "policy.restored" in admin.log(), DEADLINE, "the line that tells of it")
 
 
 def test_a_removal_that_ends_half_way(tmp_path, upstream):

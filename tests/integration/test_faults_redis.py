@@ -183,8 +183,9 @@ def test_emptied(tmp_path, upstream, fault):
         with admin_asleep(stand) as wake:
             generation = readyz(stand.gateway)["generation"]
             break_and_mend(stand, breaks, wake, reason)
-        log = stand.split.admin_program.log()
-        assert "policy.store.lost" in log and "policy.restored" in log
+        admin = stand.split.admin_program
+        assert "policy.store.lost" in admin.log()
+        wait_until(lambda: "policy.restored" in admin.log(), DEADLINE, "the line that tells of it")
         assert readyz(stand.gateway)["generation"] > generation
         assert redis.command("EXISTS", f"jwt:revoke_all:{stand.revoked.username}") == 1
 
