@@ -405,7 +405,8 @@ def test_a_sidecar_restarted_while_redis_is_away_serves_its_last_good_policy(sta
         assert readiness(gateway) == \
             (200, {"status": "degraded", "mongodb": "not_used", "redis": "disconnected"})
         assert readyz(gateway)["generation"] == generation
-        wait_until(lambda: "starting on the last good policy" in gateway.log(), DEADLINE, "the line")
+        wait_until(lambda: "starting on the last good policy" in gateway.log(), DEADLINE,
+                   "the line that tells of it")
         assert platform.Session(gateway.url).get(path).status_code == 200
     finally:
         split.redis.start()
