@@ -63,6 +63,7 @@ REDIS = {"redis": {"enabled": True}, "mongodb": {"enabled": True}}
     ({**REDIS, "config": {"redis": {"host": "x"}}}, "host (REDIS_HOST) is read at start only"),
     ({**REDIS, "config": {"max": {"connections": 9}}}, "MAX_CONNECTIONS) is read at start only"),
     ({**REDIS, "config": {"ssl": {"certfile": "x"}}}, "this one ends no TLS itself"),
+    ({**REDIS, "config": {"https": {"enabled": False}}}, "production needs TLS in front of it"),
     ({**REDIS, "static": {"SSL_CERTFILE": "x"}}, "this one ends no TLS itself"),
     ({**REDIS, "static": {"THREADS": 8}}, "admin.threads, gateway.threads"),
     ({**REDIS, "tls": {"enabled": True}}, "tls is for a later release"),
@@ -71,6 +72,8 @@ REDIS = {"redis": {"enabled": True}, "mongodb": {"enabled": True}}
     ({**REDIS, "externalRedis": {"tls": {"existingSecret": "s"}}}, "spoken to in the clear"),
     ({**REDIS, "externalMongodb": {"tls": {"enabled": True, "clientCertificate": True}}},
      "externalMongodb.tls.clientCertificate needs"),
+    ({"redis": {"enabled": True}, "externalMongodb": {"hosts": ["m"], "existingSecret": "s"}},
+     "set externalMongodb.username"),
     ({**REDIS, "admin": {"enabled": False}}, "set auth.existingGatewaySecret"),
     ({**REDIS, "admin": {"ingress": {"enabled": True}}}, "needs admin.ingress.hosts"),
     ({**REDIS, "admin": {"ingress": {"enabled": True, "hosts": [
@@ -154,7 +157,7 @@ def test_numbers_lists_and_overrides_of_static_arrive_as_they_were_written():
 
 
 STORES = {"productionStrict": False, "externalRedis": {"host": "r", "existingSecret": "redis"},
-          "externalMongodb": {"hosts": ["m:27018"], "existingSecret": "mongo"}}
+          "externalMongodb": {"hosts": ["m:27018"], "username": "u", "existingSecret": "mongo"}}
 
 
 def test_client_certificates_of_the_stores_reach_their_programs():

@@ -14,6 +14,7 @@
 {{- if and $v.mongodb.enabled $v.externalMongodb.hosts }}{{ fail "mongodb.enabled and externalMongodb.hosts exclude each other: choose one" }}{{ end -}}
 {{- if and (gt (len $v.externalMongodb.hosts) 1) (not $v.externalMongodb.replicaSetName) }}{{ fail "several externalMongodb.hosts need externalMongodb.replicaSetName" }}{{ end -}}
 {{- if and $v.externalMongodb.username (not $v.externalMongodb.existingSecret) }}{{ fail "externalMongodb.username needs externalMongodb.existingSecret with its password" }}{{ end -}}
+{{- if and $v.externalMongodb.existingSecret (not $v.externalMongodb.username) }}{{ fail "externalMongodb.existingSecret holds the password of a user: set externalMongodb.username" }}{{ end -}}
 {{- end -}}
 {{- range $store := list "externalRedis" "externalMongodb" -}}
 {{- $tls := (index $v $store).tls -}}
@@ -48,6 +49,8 @@
 {{- if or (hasKey $v.static "KUBE_EVENTS_ENABLED") (hasKey $v.config "kube") (hasKey $v.config "kube_events") (hasKey $v.config "kube_events_enabled") }}{{ fail "KUBE_EVENTS_ENABLED alone gives no right to create Events: set kubeEvents.enabled" }}{{ end -}}
 {{- if and $v.kubeEvents.enabled (not $v.serviceAccount.create) (not $v.serviceAccount.name) }}{{ fail "kubeEvents.enabled needs a ServiceAccount of its own: set serviceAccount.create or serviceAccount.name" }}{{ end -}}
 {{- if and $v.kubeEvents.enabled $v.networkPolicy.enabled (not $v.networkPolicy.apiServerPorts) }}{{ fail "kubeEvents.enabled must reach the API server: networkPolicy.apiServerPorts is empty" }}{{ end -}}
+{{- $https := default (dict) $v.config.https -}}
+{{- if and (eq $v.env "production") (not $v.existingConfigMap) (not (or $https.enabled $https.only $v.config.https_enabled $v.config.https_only)) }}{{ fail "production needs TLS in front of it: leave config.https.enabled true, or set env to development" }}{{ end -}}
 {{- $keys := .Files.Get "files/settings.json" | fromJson -}}
 {{- range $path := include "doorman.paths" (dict "map" $v.config) | splitList "\n" -}}
 {{- $name := $path | replace "." "_" | upper -}}
