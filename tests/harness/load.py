@@ -15,12 +15,13 @@ Answer = collections.namedtuple("Answer", "name status code reason retry_after")
 
 class Load:
     """calls: {name: (path, fields)}; each thread makes them in turn. A connection that breaks is an
-    answer with the status None: no fault of a store may end one."""
+    answer with the status None: no fault of a store may end one. What ends a thread fails the test.
+    """
 
     def __init__(self, program, calls, threads=2):
         self.program, self.calls = program, calls
         self.answers = []
-        self._ended = threading.Event()
+        self._ended, self._faults = threading.Event(), []
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
     def __enter__(self):
@@ -28,12 +29,20 @@ class Load:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self._ended.set()
         for thread in self._threads:
             thread.join()
+        if self._faults and kind is None:
+            raise self._faults[0]
 
     def _run(self):
+        try:
+            self._call_all()
+        except Exception as fault:  # an error without a body of ours, say
+            self._faults.append(fault)
+
+    def _call_all(self):
         link = http.client.HTTPConnection("127.0.0.1", self.program.port, timeout=TIMEOUT)
         while not self._ended.is_set():
             for name, (path, fields) in self.calls.items():

@@ -13,7 +13,7 @@ from harness import platform
 from harness.faults import AWAY, BACK, DEADLINE, REASONS, judge, standing
 from harness.network import Namespace, SlowLink
 from harness.platform import expect
-from harness.process import wait_until
+from harness.process import ADMIN_EMAIL, ADMIN_PASSWORD, wait_until
 from harness.redis import RedisServer
 from harness.split import readyz
 
@@ -302,6 +302,9 @@ def test_writes_are_refused_and_not_stored(tmp_path, upstream, fault):
         getattr(stand.split.redis, fault)()
         answer = stand.admin.post("/platform/role", json={"role_name": "late",
                                                           "role_description": "x"})
+        assert (answer.status_code, answer.json()["error_code"]) == (503, "STORE001")
+        answer = platform.Session(stand.split.admin_program.url).post(
+            "/platform/authorization", json={"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD})
         assert (answer.status_code, answer.json()["error_code"]) == (503, "STORE001")
         stand.split.redis.start() if fault == "stop" else stand.split.redis.resume()
         wait_until(lambda: stand.admin.get("/platform/role/all").status_code == 200, DEADLINE,
