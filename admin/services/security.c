@@ -118,13 +118,23 @@ struct dm_json *adm_security_defaults(const struct dm_settings *s)
 
 /* --- what nobody has saved --- */
 
+/* Whether to trust and whom is one thing: half of it must not follow. */
+static bool names(const struct dm_json *patch, dm_view field)
+{
+    const dm_view trust = DM_LIT("trust_x_forwarded_for"), proxies = DM_LIT("xff_trusted_proxies");
+    const bool pair = dm_view_eq(field, trust) || dm_view_eq(field, proxies);
+
+    return dm_json_get(patch, field) != NULL ||
+           (pair && (dm_json_get(patch, trust) != NULL || dm_json_get(patch, proxies) != NULL));
+}
+
 void adm_security_saved(struct dm_json *doc, const struct dm_json *patch)
 {
     const struct dm_json *old = dm_json_get(doc, DM_LIT(FOLLOWS));
     struct dm_json *follows = dm_json_new_array();
 
     for (struct dm_json *name = dm_json_first(old); name != NULL; name = dm_json_next(name)) {
-        if (dm_json_get(patch, dm_json_str(name)) == NULL)
+        if (!names(patch, dm_json_str(name)))
             dm_json_push(follows, dm_json_clone(name));
     }
     dm_json_set(doc, DM_LIT(FOLLOWS), follows);

@@ -30,7 +30,7 @@ enum dm_code adm_security_store_followed(struct adm_app *app, struct dm_settings
                                          struct dm_error *err) DM_MUST_USE;
 enum dm_code adm_security_follow(struct adm_app *app, struct dm_settings *s,
                                  struct dm_error *err) DM_MUST_USE;
-/* What the patch names was saved and follows no more. */
+/* What the patch names was saved and follows no more; trust and its proxies go together. */
 void adm_security_saved(struct dm_json *doc, const struct dm_json *patch);
 /* The list of those that follow is nobody else's business. */
 void adm_security_hide(struct dm_json *doc);
