@@ -5,8 +5,6 @@
 #include "admin/router.h"
 #include "admin/services/credits.h"
 #include "admin/services/publish.h"
-#include "admin/services/repair.h"
-#include "admin/services/revocation.h"
 #include "admin/services/security.h"
 #include "admin/services/seed.h"
 #include "admin/services/trail.h"
@@ -373,11 +371,7 @@ enum dm_code adm_app_start(const struct adm_app_config *c, struct adm_app **ret,
     make_csrf_key(app, c->shared_secret);
     rc = adm_seed(app, err);
     if (rc == DM_OK)
-        rc = adm_revocations_restore(app, err);
-    if (rc == DM_OK)
-        rc = adm_publish_all(app, false, err);
-    if (rc == DM_OK) /* after it: a store that lost what was published takes no single changes */
-        rc = adm_repair(app, err);
+        rc = adm_restore(app, err);
     if (rc == DM_OK)
         rc = adm_restorer_start(app, &app->restorer, err);
     if (rc == DM_OK)

@@ -5,6 +5,7 @@
 #include "admin/services/revocation.h"
 #include "admin/services/security.h"
 #include "base/log.h"
+#include "store/live_republish.h"
 #include <time.h>
 
 static const dm_time LOOK_EVERY = 5 * DM_SEC; /* a store emptied without a reconnect is noticed */
@@ -58,18 +59,29 @@ static enum dm_code look(struct adm_app *app, bool *ret_lost, struct dm_error *e
         return rc;
     dm_live_published(adm_live(app), &published);
     adm_app_publish_unlock(app);
-    *ret_lost = published.lost;
-    return DM_OK;
+    bool whole = true;
+    rc = dm_live_whole(adm_live(app), &whole, err);
+    *ret_lost = published.lost || !whole;
+    return rc;
 }
 
 /* Revocations first: whoever was locked out stays out. What a change left that ended half-way,
- * since a store went away, is repaired as at the start. */
-static enum dm_code restore(struct adm_app *app, struct dm_error *err)
+ * since a store went away, is repaired last: a store that lost what was published takes no single
+ * changes. */
+enum dm_code adm_restore(struct adm_app *app, struct dm_error *err)
 {
-    enum dm_code rc = adm_revocations_restore(app, err);
+    struct dm_live_restoration *r = NULL;
+    enum dm_code rc = dm_live_restore_begin(adm_live(app), &r, err);
 
     if (rc == DM_OK)
+        rc = adm_revocations_restore(app, err);
+    if (rc == DM_OK)
+        rc = dm_live_restore_revoked(adm_live(app), r, err);
+    if (rc == DM_OK)
         rc = adm_publish_all(app, false, err);
+    if (rc == DM_OK)
+        rc = dm_live_restore_end(adm_live(app), r, err);
+    dm_live_restoration_free(adm_live(app), r);
     return rc == DM_OK ? adm_repair(app, err) : rc;
 }
 
@@ -80,7 +92,7 @@ static enum dm_code attempt(struct adm_restorer *r, bool dirty, struct dm_error 
 
     if (rc != DM_OK || !(lost || dirty))
         return rc;
-    rc = restore(r->app, err);
+    rc = adm_restore(r->app, err);
     if (rc == DM_OK)
         DM_LOG(DM_LOG_WARNING, DM_VIEW_NONE, "policy.restored", DM_FB("lost", lost));
     return rc;

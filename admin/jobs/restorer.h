@@ -8,6 +8,9 @@
 
 #include "admin/app.h"
 
+/* All of it, once, and says to the live store that it is there. */
+enum dm_code adm_restore(struct adm_app *app, struct dm_error *err) DM_MUST_USE;
+
 struct adm_restorer;
 enum dm_code adm_restorer_start(struct adm_app *app, struct adm_restorer **ret,
                                 struct dm_error *err) DM_MUST_USE;

@@ -151,6 +151,37 @@ enum dm_code dm_live_republish_end(struct dm_live_admin *a, bool forget, uint64_
     return DM_OK;
 }
 
+enum dm_code dm_live_restore_begin(struct dm_live_admin *a, struct dm_live_restoration **ret,
+                                   struct dm_error *err)
+{
+    *ret = NULL;
+    return a->ops->restore_begin == NULL ? DM_OK : a->ops->restore_begin(a, ret, err);
+}
+
+enum dm_code dm_live_restore_revoked(struct dm_live_admin *a, struct dm_live_restoration *r,
+                                     struct dm_error *err)
+{
+    return a->ops->restore_revoked == NULL ? DM_OK : a->ops->restore_revoked(a, r, err);
+}
+
+enum dm_code dm_live_restore_end(struct dm_live_admin *a, struct dm_live_restoration *r,
+                                 struct dm_error *err)
+{
+    return a->ops->restore_end == NULL ? DM_OK : a->ops->restore_end(a, r, err);
+}
+
+void dm_live_restoration_free(struct dm_live_admin *a, struct dm_live_restoration *r)
+{
+    if (r != NULL)
+        a->ops->restoration_free(r);
+}
+
+enum dm_code dm_live_whole(struct dm_live_admin *a, bool *ret, struct dm_error *err)
+{
+    *ret = true;
+    return a->ops->whole == NULL ? DM_OK : a->ops->whole(a, ret, err);
+}
+
 void dm_live_on_reach(struct dm_live_admin *a, void (*fn)(void *ctx), void *ctx)
 {
     if (a->ops->on_reach != NULL)

@@ -49,6 +49,14 @@ struct dm_live_admin_ops {
                                   size_t n, struct dm_error *err);
     enum dm_code (*republish_end)(struct dm_live_admin *a, bool forget, uint64_t *ret_generation,
                                   struct dm_error *err);
+    enum dm_code (*restore_begin)(struct dm_live_admin *a, struct dm_live_restoration **ret,
+                                  struct dm_error *err);
+    enum dm_code (*restore_revoked)(struct dm_live_admin *a, struct dm_live_restoration *r,
+                                    struct dm_error *err);
+    enum dm_code (*restore_end)(struct dm_live_admin *a, struct dm_live_restoration *r,
+                                struct dm_error *err);
+    void (*restoration_free)(struct dm_live_restoration *r);
+    enum dm_code (*whole)(struct dm_live_admin *a, bool *ret, struct dm_error *err);
     void (*on_reach)(struct dm_live_admin *a, void (*fn)(void *ctx), void *ctx);
     enum dm_code (*revoke)(struct dm_live_admin *a, dm_view subject, dm_view jti,
                            dm_time expires_wall, struct dm_error *err);

@@ -33,3 +33,19 @@ enum dm_code dm_live_republish_put(struct dm_live_admin *a, const struct dm_live
                                    size_t n, struct dm_error *err) DM_MUST_USE;
 enum dm_code dm_live_republish_end(struct dm_live_admin *a, bool forget, uint64_t *ret_generation,
                                    struct dm_error *err) DM_MUST_USE;
+
+/* Around writing everything anew, revocations included: begin; once all revocations are written,
+ * revoked; once accounts and policy are, too, end. From then on data planes take this store's word
+ * again, as it was when it began: what it lost meanwhile is not vouched for, and end fails with
+ * DM_UNAVAILABLE where that is known. Not under the lock. A backend of one process has nothing to
+ * do. */
+struct dm_live_restoration;
+enum dm_code dm_live_restore_begin(struct dm_live_admin *a, struct dm_live_restoration **ret,
+                                   struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_restore_revoked(struct dm_live_admin *a, struct dm_live_restoration *r,
+                                     struct dm_error *err) DM_MUST_USE;
+enum dm_code dm_live_restore_end(struct dm_live_admin *a, struct dm_live_restoration *r,
+                                 struct dm_error *err) DM_MUST_USE;
+void dm_live_restoration_free(struct dm_live_admin *a, struct dm_live_restoration *r); /* or NULL */
+/* Whether nothing is known to be missing since the last time. */
+enum dm_code dm_live_whole(struct dm_live_admin *a, bool *ret, struct dm_error *err) DM_MUST_USE;

@@ -24,6 +24,24 @@ void live_redis_odd(struct live_redis_handle *h, const char *what,
            DM_F("reply", dm_redis_text(reply)));
 }
 
+void live_redis_lost(struct live_redis_handle *h)
+{
+    const dm_time now = dm_loop_now(h->loop);
+    if (h->told_lost != 0 && now - h->told_lost < ODD_AGAIN)
+        return;
+    h->told_lost = now;
+    DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "live store lost a part: deciding by mirror what lay there");
+}
+
+dm_view live_redis_mark(const struct live_redis_handle *h, dm_view key, struct live_mark *m)
+{
+    if (!dm_redis_is_cluster(h->redis) ||
+        !atomic_load_explicit(&h->hub->vouched, memory_order_relaxed))
+        return DM_VIEW_NONE;
+    live_mark_of(m, key);
+    return live_mark_view(m);
+}
+
 dm_view live_number(struct live_number *n, int64_t value)
 {
     uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;

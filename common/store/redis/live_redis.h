@@ -30,6 +30,9 @@ enum dm_code dm_live_redis_new(const struct dm_live_redis_config *c, struct dm_l
 struct dm_live *dm_live_redis_handle(struct dm_live_redis *h, struct dm_loop *loop);
 /* The first handle's connection stands (Cluster: all of them). Any thread. */
 bool dm_live_redis_connected(const struct dm_live_redis *h);
+/* This handle takes the word of the servers that answer now; before it is asked whether it may, the
+ * first time, too, asks are answered as while Redis is away. Loop thread. */
+bool dm_live_redis_trusted(const struct dm_live *l);
 /* Handles that decide without Redis now, since it is away, late or emptied. Any thread. */
 unsigned dm_live_redis_deciding_alone(const struct dm_live_redis *h);
 void dm_live_redis_free(struct dm_live_redis *h); /* handles are freed, loops not yet */

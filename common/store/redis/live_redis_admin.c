@@ -162,6 +162,7 @@ static void init_scripts(struct live_redis_scripts *s)
     dm_redis_script_init(&s->credits_get, DM_SCRIPT_CREDIT DM_SCRIPT_CREDITS_GET);
     dm_redis_script_init(&s->take, DM_SCRIPT_TAKE);
     dm_redis_script_init(&s->done, DM_SCRIPT_DONE);
+    dm_redis_script_init(&s->mark, DM_SCRIPT_MARK);
 }
 
 static void *run_loop(void *loop)
@@ -174,6 +175,7 @@ static void *run_loop(void *loop)
 static void dismantle(struct live_redis_admin *a)
 {
     live_publisher_free(a->publisher);
+    live_redis_trust_done(a);
     dm_mailbox_free(a->box);
     live_ear_free(a->ear);
     dm_redis_free(a->redis);
@@ -236,6 +238,11 @@ static const struct dm_live_admin_ops admin_ops = {
     .republish_begin = live_redis_republish_begin,
     .republish_put = live_redis_republish_put,
     .republish_end = live_redis_republish_end,
+    .restore_begin = live_redis_restore_begin,
+    .restore_revoked = live_redis_restore_revoked,
+    .restore_end = live_redis_restore_end,
+    .restoration_free = live_redis_restoration_free,
+    .whole = live_redis_whole,
     .on_reach = live_redis_on_reach,
     .revoke = live_redis_revoke,
     .unrevoke = live_redis_unrevoke,

@@ -17,6 +17,19 @@ enum dm_code live_redis_is_revoked(struct dm_live_admin *a, dm_view subject, dm_
 enum dm_code live_redis_revocations(struct dm_live_admin *a, dm_live_revoked_fn fn, void *ctx,
                                     struct dm_error *err);
 
+/* live_redis_restore.c. The first three on the admin's loop. */
+void live_redis_trust_again(struct live_redis_admin *a); /* connected again: asks */
+bool live_redis_doubts(const struct live_redis_admin *a);
+void live_redis_trust_done(struct live_redis_admin *a);
+enum dm_code live_redis_restore_begin(struct dm_live_admin *a, struct dm_live_restoration **ret,
+                                      struct dm_error *err);
+enum dm_code live_redis_restore_revoked(struct dm_live_admin *a, struct dm_live_restoration *r,
+                                        struct dm_error *err);
+enum dm_code live_redis_restore_end(struct dm_live_admin *a, struct dm_live_restoration *r,
+                                    struct dm_error *err);
+void live_redis_restoration_free(struct dm_live_restoration *r);
+enum dm_code live_redis_whole(struct dm_live_admin *a, bool *ret, struct dm_error *err);
+
 /* live_redis_count.c */
 enum dm_code live_redis_hit(struct dm_live_admin *a, dm_view name, dm_view id, int64_t limit,
                             int64_t window, struct dm_live_hit *ret, struct dm_error *err);

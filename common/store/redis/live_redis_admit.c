@@ -191,7 +191,7 @@ static void on_reply(struct dm_redis_ask *q, enum dm_code rc, const struct dm_re
     if (rc == DM_OK && store_emptied(reply))
         live_breaker_open(&r->handle->breaker, LIVE_STORE_EMPTIED);
     else if (rc == DM_OK && read_answer(r, reply))
-        v = r->answer.verdict;
+        v = live_breaker_doubts(&r->handle->breaker) ? DM_ADMIT_UNKNOWN : r->answer.verdict;
     else if (rc == DM_OK || rc == DM_PROTOCOL)
         live_redis_odd(r->handle, "admit", reply);
     live_admission_answer(r, v);

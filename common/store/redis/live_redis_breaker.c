@@ -40,6 +40,7 @@ static void set(struct live_breaker *b, bool open, const char *why)
     if (b->open == open)
         return;
     b->open = open;
+    b->answers = false;
     b->failures = 0;
     if (!open)
         b->closed_at = now;
@@ -65,6 +66,60 @@ static bool knows_us(struct live_breaker *b, const struct dm_redis_reply *reply)
            (side == NULL || v.generation >= side->generation);
 }
 
+static void probe(struct live_breaker *b);
+
+static bool in_doubt(const struct live_breaker *b)
+{
+    return dm_redis_connections(b->handle->redis) != b->proved;
+}
+
+bool dm_live_redis_trusted(const struct dm_live *l)
+{
+    const struct live_redis_handle *h = DM_CONTAINER_OF(l, const struct live_redis_handle, base);
+
+    return !h->breaker.open && h->breaker.proved != 0 && !in_doubt(&h->breaker);
+}
+
+static void probe_later(struct live_breaker *b)
+{
+    dm_timer_start(b->handle->loop, &b->timer, b->open ? b->pause : LOOK_EVERY);
+}
+
+/* One line per process and time: what it waits for now is the admin. */
+static void tell_other(struct live_breaker *b)
+{
+    if (b->handle->owner && !b->told_other)
+        DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "live store answers, no admin has restored it yet",
+               DM_FC("reason", LIVE_STORE_OTHER));
+    b->told_other = true;
+}
+
+static void on_walked(struct live_history_walk *w, enum dm_code rc, enum live_history h)
+{
+    struct live_breaker *b = DM_CONTAINER_OF(w, struct live_breaker, walk);
+    struct dm_live_redis *hub = b->handle->hub;
+    const bool vouched = atomic_load(&hub->vouched);
+
+    if (rc == DM_OK && h != LIVE_HISTORY_NONE)
+        atomic_store(&hub->vouched, true);
+    if (rc != DM_OK) {
+        b->answers = false;
+        live_breaker_report(b, rc);
+    } else if (h == LIVE_HISTORY_OTHER || (h == LIVE_HISTORY_NONE && vouched)) {
+        live_breaker_open(b, LIVE_STORE_OTHER);
+        b->answers = true;
+        tell_other(b);
+    } else {
+        b->told_other = false;
+        b->proved = b->asked;
+        if (!in_doubt(b)) {
+            set(b, false, "");
+            live_watch_trusted(b->handle->watch);
+        }
+    }
+    probe_later(b);
+}
+
 static void on_probe(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct live_breaker *b = DM_CONTAINER_OF(q, struct live_breaker, probe);
@@ -72,13 +127,19 @@ static void on_probe(struct dm_redis_ask *q, enum dm_code rc, const struct dm_re
 
     if (rc == DM_OK && took > b->patience)
         rc = DM_TIMEOUT;
+    if (rc != DM_OK || !knows_us(b, reply))
+        b->answers = false;
     if (rc == DM_OK && !knows_us(b, reply))
         live_breaker_open(b, LIVE_STORE_EMPTIED);
-    else if (rc == DM_OK)
+    else if (rc == DM_OK && in_doubt(b)) {
+        b->asked = dm_redis_connections(b->handle->redis);
+        live_history_ask(&b->walk);
+        return;
+    } else if (rc == DM_OK)
         set(b, false, "");
     else
         live_breaker_report(b, rc);
-    dm_timer_start(b->handle->loop, &b->timer, b->open ? b->pause : LOOK_EVERY);
+    probe_later(b);
 }
 
 static void probe(struct live_breaker *b)
@@ -86,7 +147,7 @@ static void probe(struct live_breaker *b)
     const dm_view get[] = {DM_LIT("GET"), DM_LIT(LIVE_CURRENT)};
 
     dm_timer_stop(&b->timer);
-    if (b->probe.pending)
+    if (b->probe.pending || live_history_walking(&b->walk))
         return;
     b->probed_at = dm_loop_now(b->handle->loop);
     dm_redis_send(b->handle->redis, get[1], get, DM_COUNT_OF(get), b->probed_at + PROBE_DEADLINE,
@@ -103,14 +164,25 @@ void live_breaker_open(struct live_breaker *b, const char *why)
     if (b->open)
         return;
     set(b, true, why);
-    if (!b->probe.pending)
+    if (!b->probe.pending && !live_history_walking(&b->walk))
         dm_timer_start(b->handle->loop, &b->timer, b->pause);
+}
+
+bool live_breaker_doubts(struct live_breaker *b)
+{
+    if (!in_doubt(b))
+        return false;
+    if (b->proved != 0) /* else it is the first connection, and asked about already */
+        live_breaker_open(b, LIVE_STORE_OTHER);
+    return true;
 }
 
 /* At once, not by the next probe: users were forgotten with this generation and are asked for. */
 void live_breaker_proved(struct live_breaker *b)
 {
-    if (b->open && dm_redis_connected(b->handle->redis))
+    if (b->open && in_doubt(b))
+        probe(b);
+    else if (b->open && dm_redis_connected(b->handle->redis))
         set(b, false, "");
 }
 
@@ -141,6 +213,7 @@ static void on_state(struct dm_redis_watcher *w, bool connected)
     } else if (connected) {
         probe(b); /* it was opened when the connection was lost */
     } else if (b->connected_once) {
+        b->answers = false;
         live_breaker_open(b, "connection lost");
     }
 }
@@ -151,6 +224,9 @@ void live_breaker_init(struct live_breaker *b, struct live_redis_handle *h)
     b->patience = PROBE_DEADLINE;
     b->pause = PROBE_AGAIN;
     dm_timer_init(&b->timer, on_timer);
+    b->walk.redis = h->redis;
+    b->walk.loop = h->loop;
+    b->walk.done = on_walked;
     b->watcher.on_state = on_state;
     dm_redis_watch(h->redis, &b->watcher);
 }
@@ -159,6 +235,7 @@ void live_breaker_done(struct live_breaker *b)
 {
     dm_redis_unwatch(&b->watcher);
     dm_redis_cancel(b->handle->redis, &b->probe);
+    live_history_end(&b->walk);
     dm_timer_stop(&b->timer);
     if (b->open)
         (void)atomic_fetch_sub(&b->handle->hub->open_breakers, 1);

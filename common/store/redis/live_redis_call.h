@@ -7,6 +7,7 @@
 #include "io/mailbox.h"
 #include "store/live_backend.h"
 #include "store/redis/live_redis.h"
+#include "store/redis/live_redis_history.h"
 
 struct dm_resolver;
 struct live_publisher; /* live_redis_publish.c */
@@ -18,7 +19,7 @@ struct live_ear *live_ear_new(struct dm_redis *r,
 void live_ear_free(struct live_ear *e);
 
 struct live_redis_scripts { /* of the admin's calls */
-    struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get, take, done;
+    struct dm_redis_script revoke, unrevoke, hit, credits_set, credits_get, take, done, mark;
 };
 
 struct live_redis_admin {
@@ -33,6 +34,10 @@ struct live_redis_admin {
     struct live_publisher *publisher;
     struct live_ear *ear; /* NULL: nobody listens */
     struct live_redis_scripts scripts;
+    /* Loop's thread: dm_redis_connections whose servers have all revocations, of others the word
+     * that there is none says nothing; 0: no revocations were written yet. */
+    unsigned trusted, walked;
+    struct live_history_walk walk; /* whether they still do, after a new connection */
     struct dm_metric *odd_replies;
     dm_time told_odd; /* monotonic, loop's thread: when one was last logged */
     char consumer[DM_UUID_LEN + 1]; /* this process in the group of admins */

@@ -119,11 +119,16 @@ static void on_reserved(struct dm_redis_ask *q, enum dm_code rc, const struct dm
     bool fits = rc == DM_OK && dm_redis_type(reply) == DM_REDIS_INT;
     bool emptied = fits && dm_redis_int(reply) == SAYS_EMPTIED;
     live_breaker_report(&r->of->handle->breaker, rc);
-    if (emptied)
+    if (emptied && dm_redis_is_cluster(r->of->handle->redis))
+        live_redis_lost(r->of->handle);
+    else if (emptied)
         live_breaker_open(&r->of->handle->breaker, LIVE_STORE_EMPTIED);
     if (!fits && (rc == DM_OK || rc == DM_PROTOCOL))
         live_redis_odd(r->of->handle, "reserve", reply);
+    bool nothing = fits && dm_redis_int(reply) == 0;
+    bool doubtful = nothing && live_breaker_doubts(&r->of->handle->breaker);
     answer(r, emptied                    ? DM_RESERVE_AWAY
+              : doubtful                 ? DM_RESERVE_UNKNOWN
               : !fits                    ? DM_RESERVE_UNKNOWN
               : dm_redis_int(reply) == 1 ? DM_RESERVE_YES
                                          : DM_RESERVE_NONE);
@@ -147,11 +152,15 @@ void live_redis_ask_reserve(struct dm_live *l, const struct dm_reserve_ask *ask,
         return;
     }
     dm_live_key_credits(&name, ask->group, ask->subject);
-    const dm_view keys[] = {dm_live_key_view(&name), DM_LIT(LIVE_CURRENT)};
+    struct live_mark mark;
+    const dm_view keys[] = {dm_live_key_view(&name),
+                            dm_redis_is_cluster(h->redis)
+                                ? live_redis_mark(h, dm_live_key_view(&name), &mark)
+                                : DM_LIT(LIVE_CURRENT)};
     const dm_view args[] = {ask->id, live_number(&hold, (ask->hold - 1) / DM_MS + 1)};
-    /* In a Cluster that key lies elsewhere: there the breaker alone looks whether it is there. */
+    /* In a Cluster that key lies elsewhere: there it is the mark of the account's slot. */
     bool known = atomic_load_explicit(&h->hub->seen_policy, memory_order_relaxed) &&
-                 !dm_redis_is_cluster(h->redis);
+                 keys[1].len > 0;
     dm_redis_eval(h->redis, &h->credits->reserve, keys, known ? 2 : 1, args, DM_COUNT_OF(args),
                   deadline, &r->ask, on_reserved);
 }

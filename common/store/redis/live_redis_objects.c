@@ -11,7 +11,8 @@
 
 struct objects_ask;
 struct part { /* one GET; the last one asks for `current` */
-    struct dm_redis_ask ask;
+    struct dm_redis_ask ask, mark; /* mark: Cluster, of the object's slot, asked for behind it */
+    bool lost;
     struct objects_ask *whole;
     enum dm_code code;
     char *bytes; /* of the value; NULL: none */
@@ -35,6 +36,7 @@ static void ask_free(struct objects_ask *q)
     dm_loop_unpost(&q->task);
     for (size_t i = 0; i <= DM_LIVE_GET_MAX; i++) {
         dm_redis_cancel(q->side->handle->redis, &q->parts[i].ask);
+        dm_redis_cancel(q->side->handle->redis, &q->parts[i].mark);
         dm_mem_free(q->parts[i].bytes);
     }
     dm_mem_free(q);
@@ -61,7 +63,9 @@ static bool store_is_whole(const struct objects_ask *q)
     const struct part *current = &q->parts[DM_LIVE_GET_MAX];
     struct dm_live_key key;
     struct dm_policy_value v;
-    if (q->away || current->code != DM_OK)
+    if (q->away || current->code != DM_OK ||
+        (dm_redis_is_cluster(q->side->handle->redis) &&
+         live_breaker_doubts(&q->side->handle->breaker)))
         return false;
     if (current->bytes == NULL)
         return q->side->generation == 0; /* nothing was ever published, as far as we know */
@@ -80,7 +84,7 @@ static void object_of(struct objects_ask *q, size_t i, struct dm_live_object *re
     dm_view key = dm_live_key_view(&q->keys[i]);
     struct dm_policy_value v;
     if (p->code == DM_OK && p->bytes == NULL) {
-        ret->code = DM_NOT_FOUND;
+        ret->code = p->lost ? DM_UNAVAILABLE : DM_NOT_FOUND;
         return;
     }
     ret->code = DM_UNAVAILABLE;
@@ -130,6 +134,28 @@ static void on_value(struct dm_redis_ask *a, enum dm_code rc, const struct dm_re
         answer(p->whole);
 }
 
+static void on_mark(struct dm_redis_ask *a, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct part *p = DM_CONTAINER_OF(a, struct part, mark);
+    p->lost = rc != DM_OK || dm_redis_int(reply) == 0;
+    if (p->lost && rc == DM_OK)
+        live_redis_lost(p->whole->side->handle);
+    if (--p->whole->left == 0)
+        answer(p->whole);
+}
+
+/* In the same write: a slot that was emptied before the object was asked for has no mark. */
+static void ask_mark(struct objects_ask *q, size_t i, dm_view key, dm_time deadline)
+{
+    struct live_mark name;
+    const dm_view mark = live_redis_mark(q->side->handle, key, &name);
+    const dm_view argv[] = {DM_LIT("EXISTS"), mark};
+    if (mark.len == 0)
+        return;
+    q->left++;
+    dm_redis_send(q->side->handle->redis, mark, argv, 2, deadline, &q->parts[i].mark, on_mark);
+}
+
 static void on_task(struct dm_task *t)
 {
     answer(DM_CONTAINER_OF(t, struct objects_ask, task));
@@ -143,6 +169,15 @@ static void ask_part(struct objects_ask *q, size_t i, dm_view key, dm_time deadl
     dm_redis_send(q->side->handle->redis, key, argv, 2, deadline, &q->parts[i].ask, on_value);
 }
 
+/* One history holds an object if it holds the generation that was published after it; of several
+ * (Cluster) that is not known before an admin has looked. */
+static bool is_away(struct live_redis_handle *h)
+{
+    if (dm_redis_is_cluster(h->redis))
+        return h->breaker.open || live_breaker_doubts(&h->breaker);
+    return h->breaker.open && !h->breaker.answers;
+}
+
 void live_redis_ask_objects(struct dm_live *l, const dm_view (*names)[2], size_t n,
                             dm_time deadline, struct dm_live_wait *w, dm_objects_fn fn)
 {
@@ -153,7 +188,7 @@ void live_redis_ask_objects(struct dm_live *l, const dm_view (*names)[2], size_t
     q->side = h->policy;
     q->n = n;
     q->fn = fn;
-    q->away = h->breaker.open;
+    q->away = is_away(h);
     dm_task_init(&q->task, on_task);
     live_redis_tie(&q->pending, w);
     for (size_t i = 0; i < n; i++) {
@@ -165,6 +200,7 @@ void live_redis_ask_objects(struct dm_live *l, const dm_view (*names)[2], size_t
             continue;
         dm_live_key_object(&q->keys[i], kind, id);
         ask_part(q, i, dm_live_key_view(&q->keys[i]), deadline);
+        ask_mark(q, i, dm_live_key_view(&q->keys[i]), deadline);
     }
     if (q->left == 0) {
         dm_loop_post(h->loop, &q->task);

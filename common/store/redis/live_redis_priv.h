@@ -15,6 +15,8 @@
 #include "store/live_outage.h"
 #include "store/redis/live_redis.h"
 #include "store/redis/live_redis_call.h"
+#include "store/redis/live_redis_history.h"
+#include "store/redis/live_redis_mark.h"
 #include "store/redis/live_redis_revocation.h"
 
 struct dm_resolver;
@@ -45,22 +47,35 @@ struct live_breaker {
     dm_time closed_at; /* monotonic; 0: never was open */
     dm_time probed_at;
     struct dm_redis_ask probe;
+    struct live_history_walk walk; /* while in doubt */
+    unsigned proved;               /* dm_redis_connections whose servers have all revocations */
+    unsigned asked;                /* of them when the walk began */
+    bool told_other;
+    bool answers; /* open, but only since no admin has restored it yet: policy stands there whole */
     struct dm_timer timer;
     struct dm_redis_watcher watcher;
 };
 #define LIVE_CURRENT "doorman:policy:current" /* what dm_policy_key_current builds */
 #define LIVE_STORE_EMPTIED "the store lost what it held"
+#define LIVE_STORE_OTHER "another server answers, which may lack revocations"
 void live_breaker_init(struct live_breaker *b, struct live_redis_handle *h); /* h->redis is set */
 void live_breaker_done(struct live_breaker *b);
 void live_breaker_report(struct live_breaker *b, enum dm_code rc); /* how an ask went */
 /* Policy that stands there came in force in this loop, so it is the store that we know. */
 void live_breaker_proved(struct live_breaker *b);
+/* Servers answer on which, as far as is known, no admin has written all revocations yet: their word
+ * is no verdict. Opens the breaker until it is known. */
+bool live_breaker_doubts(struct live_breaker *b);
 void live_breaker_patience(struct live_breaker *b, dm_time deadline); /* of an admission */
 void live_breaker_open(struct live_breaker *b, const char *why);
 
 struct live_watch; /* of the owner's handle (live_redis_watch.c) */
 struct live_watch *live_watch_new(struct live_redis_handle *h);
 void live_watch_free(struct live_watch *w);
+void live_watch_trusted(struct live_watch *w); /* the breaker no longer doubts; NULL is fine */
+/* The mark to be asked for with that key: m's, or none where nothing is marked. */
+dm_view live_redis_mark(const struct live_redis_handle *h, dm_view key, struct live_mark *m);
+void live_redis_lost(struct live_redis_handle *h); /* a mark was missing: told once a second */
 
 struct dm_live_redis {
     struct dm_live_redis_config config;   /* views borrowed, as the config says */
@@ -71,6 +86,7 @@ struct dm_live_redis {
     _Atomic unsigned open_breakers;       /* of the handles */
     _Atomic int64_t away_since;           /* monotonic: when the first opened */
     _Atomic bool seen_policy;             /* policy is in force: a Redis without any lost it */
+    _Atomic bool vouched; /* an admin has named histories, and set marks: so they must be there */
     pthread_mutex_t lock;                 /* guards what follows */
     struct dm_link handles;
     bool owned; /* the first handle was made: its loop follows policy for all */
@@ -97,7 +113,8 @@ struct live_redis_handle {
     /* Cluster only: the wall clock of the node that answered last, less this loop's monotonic one.
      * A guess (0: none yet): the scripts hold it against the time of the node they run on. */
     dm_time skew;
-    dm_time told_odd; /* monotonic: when a reply nobody expects was last logged */
+    dm_time told_odd, told_lost; /* monotonic: when a reply nobody expects, or a missing mark, was
+                                    last logged */
 };
 static inline struct live_redis_handle *live_redis_handle_of(struct dm_live *l)
 {

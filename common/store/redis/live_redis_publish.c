@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "store/redis/live_redis_admin.h"
 #include "embedded/store_redis_scripts.h"
 
 #include "base/poison.h"
@@ -557,8 +558,11 @@ bool live_publisher_published(const struct live_publisher *p)
 
 static void on_state(struct dm_redis_watcher *w, bool connected)
 {
-    if (connected)
-        live_publisher_reached(DM_CONTAINER_OF(w, struct live_publisher, watcher));
+    struct live_publisher *p = DM_CONTAINER_OF(w, struct live_publisher, watcher);
+    if (!connected)
+        return;
+    live_redis_trust_again(p->admin);
+    live_publisher_reached(p);
 }
 
 /* --- birth and end --- */

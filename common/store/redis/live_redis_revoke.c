@@ -1,5 +1,7 @@
 #include <string.h>
 
+#include "store/redis/live_redis_admin.h"
+#include "store/redis/live_redis_mark.h"
 #include "store/redis/live_redis_publish.h"
 #include "store/redis/live_redis_scan.h"
 
@@ -112,7 +114,7 @@ enum dm_code live_redis_unrevoke(struct dm_live_admin *a, dm_view subject, struc
 struct revoked_call {
     struct live_redis_call call;
     struct {
-        struct dm_redis_ask ask;
+        struct dm_redis_ask ask, mark;
         struct revoked_call *of;
         struct dm_live_key key;
     } part[2];
@@ -128,8 +130,13 @@ static void end_part(struct revoked_call *k, enum dm_code rc, const struct dm_re
         live_redis_admin_odd(k->call.admin, "is revoked", reply);
     if (rc != DM_OK)
         k->code = rc;
-    if (--k->waiting == 0)
-        live_redis_call_end(&k->call, k->revoked ? DM_OK : k->code);
+    if (--k->waiting > 0)
+        return;
+    if (k->emptied || live_redis_doubts(k->call.admin)) {
+        k->emptied = true;
+        k->code = DM_UNAVAILABLE;
+    }
+    live_redis_call_end(&k->call, k->revoked ? DM_OK : k->code);
 }
 
 static enum dm_code number(enum dm_code rc, const struct dm_redis_reply *reply)
@@ -146,24 +153,40 @@ static void on_exists(struct dm_redis_ask *q, enum dm_code rc, const struct dm_r
     end_part(k, rc, reply);
 }
 
+/* Cluster: behind the key in the same slot. */
+static void on_mark(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct revoked_call *k = DM_CONTAINER_OF(q, __typeof__(k->part[0]), mark)->of;
+    rc = number(rc, reply);
+    k->emptied |= rc == DM_OK && dm_redis_int(reply) == 0;
+    end_part(k, rc, reply);
+}
+
 /* A store that lost what was published lost revocations, too: that none is there says nothing. */
 static void on_current(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct revoked_call *k = DM_CONTAINER_OF(q, struct revoked_call, current);
     rc = number(rc, reply);
-    k->emptied = rc == DM_OK && dm_redis_int(reply) == 0 && k->known;
-    end_part(k, k->emptied ? DM_UNAVAILABLE : rc, reply);
+    k->emptied |= rc == DM_OK && dm_redis_int(reply) == 0 && k->known;
+    end_part(k, rc, reply);
 }
 
 static void start_asking(struct live_redis_call *c)
 {
     struct revoked_call *k = DM_CONTAINER_OF(c, struct revoked_call, call);
     const dm_view current[] = {DM_LIT("EXISTS"), DM_LIT(LIVE_CURRENT)};
-    k->waiting = 3;
+    bool marked = dm_redis_is_cluster(c->admin->redis) && c->admin->trusted != 0;
+    k->waiting = marked ? 5 : 3;
     for (int i = 0; i < 2; i++) {
         const dm_view argv[] = {DM_LIT("EXISTS"), dm_live_key_view(&k->part[i].key)};
         k->part[i].of = k;
         dm_redis_send(c->admin->redis, argv[1], argv, 2, c->deadline, &k->part[i].ask, on_exists);
+        struct live_mark name;
+        live_mark_of(&name, argv[1]);
+        const dm_view mark[] = {DM_LIT("EXISTS"), live_mark_view(&name)};
+        if (marked)
+            dm_redis_send(c->admin->redis, mark[1], mark, 2, c->deadline, &k->part[i].mark,
+                          on_mark);
     }
     dm_redis_send(c->admin->redis, current[1], current, 2, c->deadline, &k->current, on_current);
 }

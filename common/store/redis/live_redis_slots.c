@@ -23,7 +23,8 @@ struct part {
     enum part_state state;
     size_t place; /* of the counter */
     int64_t index;
-    bool again; /* the guess was corrected once */
+    bool again; /* the guess was corrected once; or asked in two commands */
+    struct dm_live_key key; /* of the revocation */
 };
 
 struct live_slots {
@@ -99,6 +100,8 @@ static void decide(struct live_admission *r)
     if (r->answer.now_wall == 0) /* no counter told */
         r->answer.now_wall = live_redis_guess_wall(r->handle);
     r->answer.verdict = verdict_of(r);
+    if (live_breaker_doubts(&r->handle->breaker))
+        r->answer.verdict = DM_ADMIT_UNKNOWN;
     if (r->answer.verdict == DM_ADMIT_UNKNOWN) /* its time is over: answered first */
         live_admission_answer(r, DM_ADMIT_UNKNOWN);
     bool heard = r->answer.verdict != DM_ADMIT_UNKNOWN && r->pending.wait != NULL;
@@ -130,14 +133,67 @@ static void fail_part(struct part *p, enum dm_code rc, const struct dm_redis_rep
     end_part(p, PART_UNKNOWN);
 }
 
-static void on_revoked(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+/* --- a revocation ---
+ * EXISTS counts a key as often as it is named: the revocation twice, the mark of its slot once, so
+ * one command tells revoked (2, 3), not revoked (1), and lost (0). */
+
+static bool unstable(enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    return rc == DM_UNAVAILABLE && dm_view_starts(dm_redis_text(reply), DM_LIT("TRYAGAIN"));
+}
+
+static void ask_exists(struct part *p, const dm_view *argv, size_t argc, dm_redis_fn fn)
+{
+    const struct live_admission *r = p->of;
+    dm_redis_send(r->handle->redis, argv[1], argv, argc, r->deadline, &p->ask, fn);
+}
+
+static void on_mark(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct part *p = DM_CONTAINER_OF(q, struct part, ask);
     live_breaker_report(&p->of->handle->breaker, rc);
-    if (rc != DM_OK || dm_redis_type(reply) != DM_REDIS_INT)
+    if (rc != DM_OK || dm_redis_type(reply) != DM_REDIS_INT) {
         fail_part(p, rc, reply);
-    else
-        end_part(p, dm_redis_int(reply) == 0 ? PART_YES : PART_REFUSES);
+        return;
+    }
+    if (dm_redis_int(reply) == 0)
+        live_redis_lost(p->of->handle);
+    end_part(p, dm_redis_int(reply) == 0 ? PART_UNKNOWN : PART_YES);
+}
+
+static void ask_both(struct part *p, dm_view key, dm_view mark);
+
+static void on_revoked(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+{
+    struct part *p = DM_CONTAINER_OF(q, struct part, ask);
+    struct live_mark name;
+    const dm_view key = dm_live_key_view(&p->key);
+    const dm_view mark = live_redis_mark(p->of->handle, key, &name);
+    if (unstable(rc, reply) && !p->again) { /* the slot is moving: one key is asked for at a time */
+        p->again = true;
+        ask_both(p, key, DM_VIEW_NONE);
+        return;
+    }
+    live_breaker_report(&p->of->handle->breaker, rc);
+    if (rc != DM_OK || dm_redis_type(reply) != DM_REDIS_INT) {
+        fail_part(p, rc, reply);
+    } else if (dm_redis_int(reply) > 1) {
+        end_part(p, PART_REFUSES);
+    } else if (p->again && mark.len > 0) {
+        const dm_view argv[] = {DM_LIT("EXISTS"), mark};
+        ask_exists(p, argv, DM_COUNT_OF(argv), on_mark);
+    } else if (dm_redis_int(reply) == 0 && mark.len > 0) {
+        live_redis_lost(p->of->handle);
+        end_part(p, PART_UNKNOWN);
+    } else {
+        end_part(p, PART_YES);
+    }
+}
+
+static void ask_both(struct part *p, dm_view key, dm_view mark)
+{
+    const dm_view argv[] = {DM_LIT("EXISTS"), key, key, mark};
+    ask_exists(p, argv, mark.len > 0 ? 4 : 3, on_revoked);
 }
 
 static void ask_counter(struct part *p);
@@ -192,18 +248,24 @@ static void ask_counter(struct part *p)
                   r->deadline, &p->ask, on_counter);
 }
 
-static void ask_revoked(struct part *p, const struct dm_live_key *name)
+static void ask_revoked(struct part *p)
 {
-    struct live_admission *r = p->of;
-    const dm_view argv[] = {DM_LIT("EXISTS"), dm_live_key_view(name)};
-    dm_redis_send(r->handle->redis, argv[1], argv, DM_COUNT_OF(argv), r->deadline, &p->ask,
-                  on_revoked);
+    struct live_mark mark;
+    const dm_view key = dm_live_key_view(&p->key);
+    ask_both(p, key, live_redis_mark(p->of->handle, key, &mark));
 }
 
 static struct part *add_part(struct live_admission *r, enum part_kind kind, size_t place)
 {
     struct part *p = &r->slots->parts[r->slots->n++];
-    *p = (struct part){.of = r, .kind = kind, .place = place};
+    p->ask = (struct dm_redis_ask){0};
+    p->of = r;
+    p->kind = kind;
+    p->state = PART_UNKNOWN;
+    p->place = place;
+    p->index = 0;
+    p->again = false;
+    p->key.len = 0; /* its bytes need no zeroes */
     return p;
 }
 
@@ -222,11 +284,11 @@ void live_slots_ask(struct live_admission *r, const struct dm_admit_ask *ask,
         s->subject[i] = ask->subject.ptr[i];
     s->waiting = (token ? 2 : 0) + r->n;
     if (token) {
-        struct dm_live_key all, one;
-        dm_live_key_revoke_all(&all, ask->subject);
-        dm_live_key_revoked(&one, ask->subject, ask->jti);
-        ask_revoked(add_part(r, PART_REVOKED, 0), &all);
-        ask_revoked(add_part(r, PART_REVOKED, 0), &one);
+        struct part *all = add_part(r, PART_REVOKED, 0), *one = add_part(r, PART_REVOKED, 0);
+        dm_live_key_revoke_all(&all->key, ask->subject);
+        dm_live_key_revoked(&one->key, ask->subject, ask->jti);
+        ask_revoked(all);
+        ask_revoked(one);
     }
     for (size_t i = 0; i < r->n; i++) {
         struct part *p = add_part(r, PART_COUNTER, i);

@@ -35,12 +35,13 @@ struct live_watch {
     /* reading the mirrors */
     bool loading;
     bool users; /* the users' set is read, else the tokens' */
+    enum { MARK_USERS = 0, MARK_TOKENS, CURRENT } proof; /* that neither of them was lost */
     unsigned pages;
     uint64_t cursor;
 };
 
 static void ask_page(struct live_watch *w);
-static void ask_current(struct live_watch *w);
+static void ask_proof(struct live_watch *w);
 
 /* --- reading the mirrors --- */
 
@@ -116,30 +117,48 @@ static void on_page(struct dm_redis_ask *q, enum dm_code rc, const struct dm_red
         w->users = w->users && w->cursor != 0;
         ask_page(w);
     } else {
-        ask_current(w);
+        w->proof = MARK_USERS;
+        ask_proof(w);
     }
 }
 
 /* A store that was emptied holds no revocations until the admin has written them again, which it
- * does before it publishes: what was read counts only if policy stands there now. */
-static void on_current(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
+ * does before it publishes: what was read counts only if policy stands there now, in a Cluster the
+ * marks beside both mirrors, too, and if an admin has written them on the server that answers. */
+static void on_proof(struct dm_redis_ask *q, enum dm_code rc, const struct dm_redis_reply *reply)
 {
     struct live_watch *w = DM_CONTAINER_OF(q, struct live_watch, load_ask);
+    const bool asked = w->proof != CURRENT || atomic_load(&w->handle->hub->seen_policy);
 
-    if (rc != DM_OK || (dm_redis_int(reply) == 0 && atomic_load(&w->handle->hub->seen_policy))) {
+    if (rc != DM_OK || (dm_redis_int(reply) == 0 && asked) ||
+        live_breaker_doubts(&w->handle->breaker)) {
         load_failed(w);
-        return;
+    } else if (w->proof != CURRENT) {
+        w->proof++;
+        ask_proof(w);
+    } else {
+        w->loading = false;
+        dm_live_outage_load_end(outage_of(w), true);
     }
-    w->loading = false;
-    dm_live_outage_load_end(outage_of(w), true);
 }
 
-static void ask_current(struct live_watch *w)
+static void ask_proof(struct live_watch *w)
 {
-    const dm_view argv[] = {DM_LIT("EXISTS"), DM_LIT(LIVE_CURRENT)};
+    static const dm_view mirrors[] = {{LIVE_REVOKED_ALL, sizeof LIVE_REVOKED_ALL - 1},
+                                      {LIVE_REVOKED_JTI, sizeof LIVE_REVOKED_JTI - 1}};
+    struct live_mark mark;
+    dm_view key = DM_VIEW_NONE;
 
-    dm_redis_send(w->handle->redis, argv[1], argv, DM_COUNT_OF(argv),
-                  dm_loop_now(w->handle->loop) + DEADLINE, &w->load_ask, on_current);
+    while (w->proof != CURRENT && key.len == 0) {
+        key = live_redis_mark(w->handle, mirrors[w->proof], &mark);
+        if (key.len == 0)
+            w->proof++;
+    }
+    if (w->proof == CURRENT)
+        key = DM_LIT(LIVE_CURRENT);
+    const dm_view argv[] = {DM_LIT("EXISTS"), key};
+    dm_redis_send(w->handle->redis, key, argv, DM_COUNT_OF(argv),
+                  dm_loop_now(w->handle->loop) + DEADLINE, &w->load_ask, on_proof);
 }
 
 static void ask_page(struct live_watch *w)
@@ -163,6 +182,13 @@ static void ask_page(struct live_watch *w)
 static void on_load_timer(struct dm_timer *t)
 {
     load(DM_CONTAINER_OF(t, struct live_watch, load_timer));
+}
+
+/* What was read of servers that nobody vouched for does not count: read again. */
+void live_watch_trusted(struct live_watch *w)
+{
+    if (w != NULL && w->loading)
+        load(w);
 }
 
 /* --- announcements --- */

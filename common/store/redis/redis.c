@@ -223,6 +223,11 @@ static void on_state(struct dm_task *t)
     }
 }
 
+unsigned dm_redis_connections(const struct dm_redis *r)
+{
+    return r->connections;
+}
+
 void dm_redis_state_changed(struct dm_redis *r)
 {
     dm_loop_post(r->loop, &r->state_task);

@@ -104,6 +104,8 @@ bool dm_redis_is_cluster(const struct dm_redis *r);
 unsigned dm_redis_slot(dm_view key); /* CRC16 of the key, of its hash tag where it has one */
 /* One call per master that is known now, for SCAN: DM_VIEW_NONE elsewhere. */
 size_t dm_redis_nodes(const struct dm_redis *r);
+/* Some slot that the master owns by the map as it is now; false: none. */
+bool dm_redis_node_slot(const struct dm_redis *r, size_t node, unsigned *ret_slot);
 void dm_redis_send_node(struct dm_redis *r, size_t node, const dm_view *argv, size_t argc,
                         dm_time deadline, struct dm_redis_ask *a, dm_redis_fn fn);
 
@@ -126,3 +128,6 @@ struct dm_redis_watcher { /* told of every change, in a turn of its own */
 void dm_redis_watch(struct dm_redis *r, struct dm_redis_watcher *w);
 void dm_redis_unwatch(struct dm_redis_watcher *w);
 bool dm_redis_connected(const struct dm_redis *r); /* Cluster: to every master that owns slots */
+/* Connections for commands that became ready so far: after another one, another server may answer.
+ */
+unsigned dm_redis_connections(const struct dm_redis *r);

@@ -336,6 +336,17 @@ size_t dm_redis_nodes(const struct dm_redis *r)
     return r->cluster == NULL ? 1 : r->cluster->n_nodes;
 }
 
+bool dm_redis_node_slot(const struct dm_redis *r, size_t node, unsigned *ret_slot)
+{
+    for (unsigned slot = 0; r->cluster != NULL && slot < DM_REDIS_SLOTS; slot++) {
+        if (r->cluster->owner[slot] == node) {
+            *ret_slot = slot;
+            return true;
+        }
+    }
+    return false;
+}
+
 struct dm_redis_conn *dm_redis_cluster_node(struct dm_redis *r, size_t i)
 {
     return i < r->cluster->n_nodes ? &r->cluster->nodes[i]->conn : NULL;

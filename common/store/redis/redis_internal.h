@@ -49,6 +49,7 @@ struct dm_redis {
     struct dm_link watchers;
     struct dm_task state_task;
     bool told; /* what the watchers know */
+    unsigned connections; /* for commands, that became ready */
     struct dm_link channels, *next_channel;
     struct dm_redis_conn channels_conn;
     struct dm_redis_conn main; /* standalone, or the master */

@@ -9,6 +9,7 @@ static void aim(struct dm_redis_conn *c)
 
 void dm_redis_on_main_ready(struct dm_redis_conn *c)
 {
+    c->redis->connections++;
     dm_redis_send_waiting(c->redis);
     dm_redis_channels_try(c->redis);
     dm_redis_state_changed(c->redis);

@@ -40,6 +40,7 @@ static void open_redis(struct live_rig *r)
     r->backend = hub;
     r->live = dm_live_redis_handle(hub, r->loop);
     assert_non_null(r->live);
+    served_until_trusted(r->live, r->loop);
     if (dm_live_redis_admin(&config, 5 * DM_SEC, &r->admin, &err) != DM_OK)
         fail_msg("%s", err.text);
 }

@@ -36,6 +36,7 @@ static int open_stage(void **state)
         fail_msg("%s", err.text);
     s->live = dm_live_redis_handle(s->hub, s->loop);
     assert_non_null(s->live);
+    served_until_trusted(s->live, s->loop);
     *state = s;
     return 0;
 }

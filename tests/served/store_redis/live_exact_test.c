@@ -122,6 +122,7 @@ static void asks_with_the_others(void **state)
     served_config(&config);
     assert_int_equal(dm_live_redis_new(&config, &hub, NULL), DM_OK);
     struct dm_live *live = dm_live_redis_handle(hub, loop);
+    served_until_trusted(live, loop);
     play(live, loop, "warm", 1);
     if (setting("LIVE_CREDITS") > 1)
         write_credits(&config, rounds);

@@ -55,6 +55,7 @@ static void *work(void *arg)
     w->subscriber =
         (struct dm_live_subscriber){.on_change = on_worker_change, .on_forget = on_worker_forget};
     dm_live_subscribe(live, &w->subscriber);
+    served_until_trusted(live, loop);
     dm_live_ask_objects(live, names, 1, dm_clock_mono(&dm_clock_system) + PATIENCE, &a.wait,
                         on_worker_objects);
     for (int i = 0; i < TURNS && !(a.done && w->n > 0 && w->generations[w->n - 1] >= w->until); i++)

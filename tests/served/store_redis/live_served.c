@@ -11,6 +11,8 @@
 
 extern char **environ;
 
+enum { TRUST_TURNS = 3000 }; /* of 10 ms at most: only bounds a failure */
+
 static const char *from_environment(const char *name)
 {
     const char *value = getenv(name);
@@ -35,6 +37,13 @@ void served_config(struct dm_live_redis_config *c)
     *c = (struct dm_live_redis_config){.snapshot_file = DM_VIEW_NONE};
     if (dm_redis_config_of(settings, &c->redis, &err) != DM_OK)
         fail_msg("%s", err.text);
+}
+
+void served_until_trusted(struct dm_live *live, struct dm_loop *loop)
+{
+    for (int i = 0; i < TRUST_TURNS && !dm_live_redis_trusted(live); i++)
+        (void)dm_loop_turn(loop, 10 * DM_MS);
+    assert_true(dm_live_redis_trusted(live));
 }
 
 static int dial(const char *node)

@@ -19,3 +19,5 @@ const char *served_command(const char *node, const char *command);
 void served_command_all(const char *command); /* to each of them; an error is a failure */
 const char *served_node(void);                /* the first one */
 void served_set_clock(dm_time wall);
+/* Turns the loop until the handle takes the servers' word. */
+void served_until_trusted(struct dm_live *live, struct dm_loop *loop);
