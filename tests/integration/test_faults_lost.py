@@ -128,6 +128,33 @@ def test_account_on_a_flushed_node(tmp_path, upstream):
             refuse_nobody_else(load, since)
 
 
+@pytest.mark.timeout(240)
+def test_slot_moves_to_another_node(tmp_path, upstream):
+    """Revocation and mark are on two nodes for a while: each is asked for where it is."""
+    nodes = Cluster(tmp_path / "redis")
+    with standing(tmp_path, upstream, nodes) as stand:
+        key = f"jwt:revoke_all:{stand.user.username}"
+        slot = slot_of(key)
+        source = nodes.owner(slot)
+        target = next(n for n in nodes.nodes if n is not source)
+
+        def served():
+            for _ in range(50):
+                assert call(stand, stand.user, "deny").status_code == 200
+
+        served()
+        nodes.begin_migration(slot, source, target)
+        served()
+        nodes.move_keys(slot, source, target)
+        served()
+        nodes.end_migration(slot, target)
+        served()
+        platform.revoke(stand.admin, stand.user)
+        assert target.command("EXISTS", key) == 1
+        assert call(stand, stand.user, "deny").status_code == 401
+        assert LOST not in stand.gateway.log() and OTHER not in stand.gateway.log()
+
+
 def sentinel(folder):
     trio = Sentinels(folder)
 

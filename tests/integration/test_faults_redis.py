@@ -206,8 +206,9 @@ def test_set_back_to_an_older_state(tmp_path, upstream):
             redis.command("EVAL", copy.format(1, 2) + " redis.call('DEL', KEYS[3])", 3, key,
                           "older", revocation)
             wait_until(lambda: "lost what it held" in stand.gateway.log(), DEADLINE, "the line")
+            load.wait_for("deny", 503)  # calls that were under way have ended
+            load.wait_for("revoked", 401)
             since = len(load.answers)
-            load.wait_for("deny", 503)
             load.wait_for("revoked", 401)
             assert {a.status for a in load.seen("revoked", since)} == {401}
             wake()

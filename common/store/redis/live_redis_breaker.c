@@ -111,7 +111,7 @@ static void on_walked(struct live_history_walk *w, enum dm_code rc, enum live_hi
         tell_other(b);
     } else {
         b->told_other = false;
-        b->proved = b->asked;
+        b->proved = w->connections;
         if (!in_doubt(b)) {
             set(b, false, "");
             live_watch_trusted(b->handle->watch);
@@ -132,7 +132,6 @@ static void on_probe(struct dm_redis_ask *q, enum dm_code rc, const struct dm_re
     if (rc == DM_OK && !knows_us(b, reply))
         live_breaker_open(b, LIVE_STORE_EMPTIED);
     else if (rc == DM_OK && in_doubt(b)) {
-        b->asked = dm_redis_connections(b->handle->redis);
         live_history_ask(&b->walk);
         return;
     } else if (rc == DM_OK)

@@ -36,7 +36,7 @@ struct live_redis_admin {
     struct live_redis_scripts scripts;
     /* Loop's thread: dm_redis_connections whose servers have all revocations, of others the word
      * that there is none says nothing; 0: no revocations were written yet. */
-    unsigned trusted, walked;
+    unsigned trusted;
     struct live_history_walk walk; /* whether they still do, after a new connection */
     struct dm_metric *odd_replies;
     dm_time told_odd; /* monotonic, loop's thread: when one was last logged */

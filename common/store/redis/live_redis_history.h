@@ -23,6 +23,8 @@ struct live_history_walk { /* embedded by the asker, zeroed at first */
     struct dm_redis_ask ask;
     size_t node;
     bool collecting;
+    unsigned again;       /* times it began anew, since a connection came meanwhile */
+    unsigned connections; /* dm_redis_connections of which the answer holds */
     struct dm_buf ids; /* of all masters as met (collecting), or as named by the admin */
     void (*done)(struct live_history_walk *w, enum dm_code rc, enum live_history h);
 };

@@ -49,7 +49,6 @@ struct live_breaker {
     struct dm_redis_ask probe;
     struct live_history_walk walk; /* while in doubt */
     unsigned proved;               /* dm_redis_connections whose servers have all revocations */
-    unsigned asked;                /* of them when the walk began */
     bool told_other;
     bool answers; /* open, but only since no admin has restored it yet: policy stands there whole */
     struct dm_timer timer;

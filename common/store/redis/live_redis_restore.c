@@ -31,7 +31,7 @@ static void on_trusted(struct live_history_walk *w, enum dm_code rc, enum live_h
     struct live_redis_admin *a = DM_CONTAINER_OF(w, struct live_redis_admin, walk);
 
     if (rc == DM_OK && h == LIVE_HISTORY_KNOWN && a->trusted != 0)
-        a->trusted = a->walked;
+        a->trusted = w->connections;
 }
 
 void live_redis_trust_again(struct live_redis_admin *a)
@@ -39,7 +39,6 @@ void live_redis_trust_again(struct live_redis_admin *a)
     a->walk.redis = a->redis;
     a->walk.loop = a->loop;
     a->walk.done = on_trusted;
-    a->walked = dm_redis_connections(a->redis);
     live_history_ask(&a->walk);
 }
 
@@ -54,7 +53,7 @@ struct history_call {
     struct dm_redis_ask ask;
     dm_view names;
     bool collecting;
-    unsigned connections; /* when it began */
+    unsigned connections; /* of which the names hold */
     enum live_history verdict;
 };
 
@@ -63,7 +62,7 @@ static void on_walked(struct live_history_walk *w, enum dm_code rc, enum live_hi
     struct history_call *c = DM_CONTAINER_OF(w, struct history_call, walk);
     c->verdict = h;
     if (!c->collecting && rc == DM_OK && h == LIVE_HISTORY_KNOWN && c->call.admin->trusted != 0)
-        c->call.admin->trusted = c->connections;
+        c->call.admin->trusted = w->connections;
     live_redis_call_end(&c->call, rc);
 }
 
@@ -73,7 +72,6 @@ static void start_walk(struct live_redis_call *call)
     c->walk.redis = call->admin->redis;
     c->walk.loop = call->admin->loop;
     c->walk.done = on_walked;
-    c->connections = dm_redis_connections(call->admin->redis);
     if (c->collecting)
         live_history_collect(&c->walk);
     else
@@ -201,7 +199,7 @@ enum dm_code live_redis_restore_begin(struct dm_live_admin *base, struct dm_live
     enum dm_code rc = live_redis_call(base, &c.call, start_walk, "ask for histories", err);
 
     r->histories = c.walk.ids;
-    r->connections = c.connections;
+    r->connections = c.walk.connections;
     dm_random_uuid(r->word);
     if (rc == DM_OK && a->config.redis.mode == DM_REDIS_CLUSTER)
         rc = marks(a, r, false, &r->n_missing, err);
