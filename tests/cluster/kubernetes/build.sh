@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds Kubernetes 1.32, etcd, CoreDNS and helm from their Go modules into $BIN
-# (about 5 minutes on 2 cores the first time; nothing to do the second time). The last line is $BIN.
+# Builds Kubernetes 1.32, etcd, CoreDNS and helm from their Go modules into $BIN (docs/testing.md
+# says how long the first time takes; nothing to do the second time). The last line is $BIN.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 BIN=${BIN:-$HOME/.cache/doorman-cluster/bin}
@@ -9,6 +9,11 @@ mkdir -p "$BIN"
 exec 9>"$BIN/.lock"
 flock 9
 export GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0
+# One module and one command: what the programs have in common is downloaded and compiled once.
+NAMES=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl)
+PROGRAMS=("${NAMES[@]/#/k8s.io/kubernetes/cmd/}" go.etcd.io/etcd/server/v3 ./coredns
+          helm.sh/helm/v3/cmd/helm)
+NAMES+=(etcd coredns helm)
 # What the programs call themselves, and for which Kubernetes helm renders without a cluster.
 VERSIONS=
 for name in k8s.io/component-base/version.gitVersion=v1.32.5 \
@@ -20,18 +25,19 @@ for name in k8s.io/component-base/version.gitVersion=v1.32.5 \
     VERSIONS+=" -X $name"
 done
 
-build() { # folder, package, output name
-    local wanted
-    wanted=$(cat "$here/$1/go.mod" "$here/$1/go.sum" - <<<"$VERSIONS" | sha256sum)
-    [ -x "$BIN/$3" ] && [ "$(cat "$BIN/.$3" 2>/dev/null)" = "$wanted" ] && return
-    echo "building $3"
-    (cd "$here/$1" && "$GO" build -ldflags "-s -w $VERSIONS" -o "$BIN/$3" "$2")
-    echo "$wanted" >"$BIN/.$3"
+built() {
+    local name
+    for name in "${NAMES[@]}"; do [ -x "$BIN/$name" ] || return; done
+    [ "$(cat "$BIN/.built" 2>/dev/null)" = "$wanted" ]
 }
-for c in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
-    build kubernetes k8s.io/kubernetes/cmd/$c $c
-done
-build etcd go.etcd.io/etcd/server/v3 etcd
-build coredns github.com/coredns/coredns coredns
-build helm helm.sh/helm/v3/cmd/helm helm
+
+cd "$here"
+wanted=$(cat build.sh go.mod go.sum coredns/main.go | sha256sum)
+if ! built; then
+    rm -f "$BIN/.built"
+    "$GO" version
+    "$GO" build -gcflags=all=-dwarf=false -ldflags "-s -w $VERSIONS" -o "$BIN/" "${PROGRAMS[@]}"
+    mv "$BIN/server" "$BIN/etcd"
+    echo "$wanted" >"$BIN/.built"
+fi
 echo "$BIN"
