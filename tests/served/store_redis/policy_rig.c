@@ -113,6 +113,8 @@ void pr_until_generation(struct rig *r, uint64_t generation)
     for (int i = 0; i < TURNS && (r->heard == 0 || r->generation < generation); i++)
         (void)dm_loop_turn(r->loop, TURN_MS * DM_MS);
     assert_int_equal(r->generation, generation);
+    if (dm_live_redis_connected(r->hub)) /* what it asks for is believed only then */
+        served_until_trusted(r->live, r->loop);
 }
 
 int64_t pr_refused(struct rig *r, const char *reason)
