@@ -8,17 +8,20 @@
  * seconds late. */
 static const dm_time period = DM_SEC, patience = 2 * DM_SEC;
 
+/* A store that comes back without what it held is down for another reason: that is told, too. */
 static void ask(struct watch *w)
 {
     struct dm_error err;
-    bool up;
+    enum dm_code code;
 
     atomic_store(&w->asked_, dm_clock_mono(&dm_clock_system));
-    up = w->ask(w->ctx, &err) == DM_OK;
+    code = w->ask(w->ctx, &err);
     atomic_store(&w->asked_, 0);
-    if (atomic_exchange(&w->up_, up) == up)
+    atomic_store(&w->up_, code == DM_OK);
+    if (code == w->told_)
         return;
-    if (up)
+    w->told_ = code;
+    if (code == DM_OK)
         DM_LOG(DM_LOG_INFO, DM_VIEW_NONE, "store answers", DM_FC("store", w->name));
     else
         DM_LOG(DM_LOG_ERROR, DM_VIEW_NONE, "store does not answer", DM_FC("store", w->name),
@@ -54,6 +57,7 @@ bool watch_start(struct watch *w)
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&w->lock_, NULL);
     atomic_store(&w->up_, true); /* start has just heard from it */
+    w->told_ = DM_OK;
     w->running_ = pthread_create(&w->thread_, NULL, run, w) == 0;
     return w->running_;
 }

@@ -1,7 +1,8 @@
 """Calls the product from inside of the cluster. Runs in a pod; the standard library only.
 
 client.py wait                   stays until it is told to go
-client.py calls  < JSON line     [{method, url, headers, body}] -> [{status, headers, body}]
+client.py calls NAME < JSON line [{method, url, headers, body}] -> [{status, headers, body}]; asked
+                                 again under that name, it says again what it found
 client.py load   < JSON line     {url, headers, rate, connections} -> a line when every connection
                                  has had an answer; when its input ends, counts
 
@@ -11,9 +12,11 @@ is sent once more on a new one, as HTTP clients do with GET (RFC 9110 §9.2.2); 
 
 import http.client
 import json
+import pathlib
 import signal
 import ssl
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -49,6 +52,13 @@ def call(method, url, headers=None, body=None):
         return {"status": 0, "headers": [], "body": repr(fault)}
     finally:
         connection.close()
+
+
+def calls_once(name, calls):
+    found = pathlib.Path(tempfile.gettempdir(), f"answers-{name}")
+    if not found.exists():
+        found.write_text(json.dumps([call(**c) for c in calls]))
+    return found.read_text()
 
 
 class Load:
@@ -132,7 +142,10 @@ def main():
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
         return
     task = json.loads(sys.stdin.readline())
-    json.dump(Load(task).run() if what == "load" else [call(**c) for c in task], sys.stdout)
+    if what == "load":
+        json.dump(Load(task).run(), sys.stdout)
+    else:
+        print(calls_once(sys.argv[2], task))
 
 
 if __name__ == "__main__":

@@ -29,11 +29,14 @@ SANITIZER_REPORT = re.compile(
     r"ERROR: (AddressSanitizer|LeakSanitizer)|WARNING: ThreadSanitizer|: runtime error: ")
 
 # A small quarantine, as tests hold resident memory against its bound while megabytes pass through.
-SANITIZER_OPTIONS = {
+# No counters of libmongoc in shared memory: a killed program leaves them behind, and another with
+# its pid would then print a line that is not ours.
+LIBRARY_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=4",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1:exitcode=66:"
                     f"suppressions={ROOT}/tests/harness/tsan.supp",
+    "MONGOC_DISABLE_SHM": "1",
 }
 
 
@@ -155,7 +158,7 @@ class Doorman:
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR", "DOORMAN_FAULT")
                 if key in os.environ}
         ours = {key: str(value) for key, value in self.settings.items() if value is not None}
-        return {**kept, **SANITIZER_OPTIONS, **ours}
+        return {**kept, **LIBRARY_OPTIONS, **ours}
 
     def spawn(self):
         """Starts the program without waiting for anything."""

@@ -6,7 +6,7 @@ Its own output goes on after each deed; its end and its sanitizers are judged he
 import os
 import subprocess
 
-from harness.process import (JWT_SECRET, SANITIZER_OPTIONS, SANITIZER_REPORT, bin_dir, launch,
+from harness.process import (JWT_SECRET, LIBRARY_OPTIONS, SANITIZER_REPORT, bin_dir, launch,
                              orphanless)
 
 TEST_DEADLINE = 280.0  # pytest ends the test later
@@ -18,7 +18,7 @@ def run_served(layer, name, settings, test=None, deeds=None):
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not built")
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    environment = {**kept, **SANITIZER_OPTIONS, "ENV": "test", "JWT_SECRET_KEY": JWT_SECRET,
+    environment = {**kept, **LIBRARY_OPTIONS, "ENV": "test", "JWT_SECRET_KEY": JWT_SECRET,
                    **settings, **({"TEST": test} if test else {})}
     process = launch(["timeout", TEST_DEADLINE, *orphanless([path])], env=environment,
                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -184,7 +184,8 @@ def test_a_link_in_its_place_is_not_followed(service):
     service.pid_file.symlink_to(victim)
     done = service.command("start")
     assert done.returncode == 0 and victim.read_text() == "precious"
-    assert "PID_FILE could not be written" in (service.folder / "logs/doorman.log").read_text()
+    log = service.folder / "logs/doorman.log"
+    wait_until(lambda: "PID_FILE could not be written" in log.read_text(), PATIENCE, "the line")
     service.pid_file.unlink()
     pid, = [int(word) for word in done.stdout.split() if word.isdigit()]
     os.kill(pid, signal.SIGTERM)

@@ -15,7 +15,7 @@ from harness import platform
 from harness.faults import DEADLINE, Stand, standing
 from harness.moved_clock import MovedClock
 from harness.platform import expect
-from harness.process import JWT_SECRET, SANITIZER_OPTIONS, Doorman, wait_until
+from harness.process import JWT_SECRET, LIBRARY_OPTIONS, Doorman, wait_until
 from harness.redis import RedisServer
 from harness.split import Split, readyz
 
@@ -259,7 +259,7 @@ def test_clock_of_a_sidecar_leaps(tmp_path, upstream, leap):
     clock = MovedClock(tmp_path, now)
 
     def prepare(split):
-        options = SANITIZER_OPTIONS["ASAN_OPTIONS"] + ":verify_asan_link_order=0"
+        options = LIBRARY_OPTIONS["ASAN_OPTIONS"] + ":verify_asan_link_order=0"
         split.gateways[0].settings.update(clock.environment(), ASAN_OPTIONS=options)
 
     with standing(tmp_path, upstream, prepare=prepare, longlived=now) as stand:

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 import yaml
 
-from harness.process import SANITIZER_OPTIONS, program
+from harness.process import LIBRARY_OPTIONS, program
 
 pytestmark = pytest.mark.memory
 
@@ -24,7 +24,7 @@ BYTES_MAX = 1 << 20
 def inject(text, *arguments, code=0):
     """Standard output and error; no settings are around that could decide anything."""
     made = subprocess.run([program("doorman-admin"), "inject", *map(str, arguments)],
-                          input=text.encode(), env=SANITIZER_OPTIONS, capture_output=True,
+                          input=text.encode(), env=LIBRARY_OPTIONS, capture_output=True,
                           timeout=60, check=False)
     assert made.returncode == code, made.stderr.decode()
     assert code == 0 or made.stdout == b"", "half an answer"
@@ -203,7 +203,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
 def test_output_that_cannot_be_written_is_no_success():
     with open("/dev/full", "wb") as full:
         made = subprocess.run([program("doorman-admin"), "inject"], input=STREAM.encode(),
-                              env=SANITIZER_OPTIONS, stdout=full, stderr=subprocess.PIPE,
+                              env=LIBRARY_OPTIONS, stdout=full, stderr=subprocess.PIPE,
                               timeout=60, check=False)
     assert made.returncode == 74 and b"could not be written" in made.stderr
 
@@ -217,6 +217,6 @@ def test_help_names_every_option():
 
 
 def test_other_options_come_after_the_command():
-    made = subprocess.run([program("doorman-admin"), "--json", "inject"], env=SANITIZER_OPTIONS,
+    made = subprocess.run([program("doorman-admin"), "--json", "inject"], env=LIBRARY_OPTIONS,
                           capture_output=True, text=True, timeout=60, check=False)
     assert made.returncode == 64 and "inject comes first" in made.stderr

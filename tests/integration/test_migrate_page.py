@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from harness import platform, python_doorman
-from harness.process import ROOT, Doorman, SANITIZER_OPTIONS, bin_dir
+from harness.process import ROOT, Doorman, LIBRARY_OPTIONS, bin_dir
 
 
 
@@ -63,7 +63,7 @@ def test_dump_is_put_where_the_page_says(tmp_path):
 def test_environment_of_the_python_doorman_is_taken(tmp_path, name):
     lines = (python_doorman.FOLDER / "doorman.env").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
-    done = shell(f"{name} check-config", tmp_path, {**SANITIZER_OPTIONS, **settings})
+    done = shell(f"{name} check-config", tmp_path, {**LIBRARY_OPTIONS, **settings})
     assert (done.returncode, done.stdout) == (0, "configuration is valid\n"), done.stderr
     assert "ACCESS_TOKEN_EXPIRES_MINUTES: accepted without effect" in done.stderr
 

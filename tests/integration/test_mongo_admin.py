@@ -1,5 +1,6 @@
 """doorman-admin on MongoDB where it breaks: killed between two writes, the store gone."""
 
+import shutil
 import time
 
 import pytest
@@ -186,4 +187,15 @@ def test_an_admin_is_not_ready_while_the_schema_is_anothers(stand):
         assert "schema version 1000" in stand.admin.log()
         schema(1)
         wait_until(lambda: readiness() == (200, "connected"), DEADLINE, "ready again")
+    stand.admin.stop()
+
+
+def test_a_mongodb_that_comes_back_empty_is_told(stand):
+    """Not only that it went away: what is wrong now is something else."""
+    stand.start()
+    stand.mongo.kill()
+    wait_until(lambda: "store does not answer" in stand.admin.log(), DEADLINE, "the outage")
+    shutil.rmtree(stand.mongo.folder / "data")
+    stand.mongo.start()
+    wait_until(lambda: "has schema version 0" in stand.admin.log(), DEADLINE, "the other reason")
     stand.admin.stop()

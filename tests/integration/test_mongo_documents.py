@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from harness.mongo import MongoServer
-from harness.process import SANITIZER_OPTIONS, bin_dir
+from harness.process import LIBRARY_OPTIONS, bin_dir
 
 DEADLINE = 280.0  # pytest ends the test later
 
@@ -23,7 +23,7 @@ def server(tmp_path_factory):
 
 def run(name, server, **more):
     program = bin_dir().parent / "tests" / f"served_store_mongo_{name}_test"
-    environment = {**os.environ, **SANITIZER_OPTIONS, **more,
+    environment = {**os.environ, **LIBRARY_OPTIONS, **more,
                    "DOORMAN_TEST_MONGO_URI": server.uri,
                    "DOORMAN_TEST_MONGO_PID": str(server.process.pid)}
     ended = subprocess.run([program], env=environment, stdin=subprocess.DEVNULL, text=True,
