@@ -14,7 +14,7 @@ struct watch {
     void *ctx;
     _Atomic bool up_;
     _Atomic int64_t asked_; /* monotonic; 0: no question is open */
-    enum dm_code told_; /* of the thread */
+    enum dm_code told_;     /* of the thread */
     pthread_t thread_;
     pthread_mutex_t lock_;
     pthread_cond_t cond_;
