@@ -233,15 +233,25 @@ class Outage:
         return max(opened), statistics.median(added), bad, max(back), each
 
 
+def schedule(policy, priority):
+    """Ours and all servers', thread by thread: one of ours starts the servers, and each is born
+    with the policy of whoever starts it."""
+    ours = pathlib.Path("/proc/self/task")
+    servers = [pid for t in ours.iterdir() for pid in (t / "children").read_text().split()]
+    for process in [ours, *(pathlib.Path(f"/proc/{pid}/task") for pid in servers)]:
+        for thread in process.iterdir():
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
+
+
 @contextlib.contextmanager
 def before_others():
     """At real-time priority, with all that is started meanwhile: milliseconds are measured here,
     and other work of the machine would be what is seen."""
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    schedule(os.SCHED_FIFO, 1)
     try:
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        schedule(os.SCHED_OTHER, 0)
 
 
 def outages(rate, folder, rounds):
