@@ -108,7 +108,8 @@ void adm_audit_watch(struct adm_call *c, enum dm_watch_kind kind, dm_view who, d
     static const char *const reasons[DM_WATCH_KINDS_] = {
         [DM_WATCH_BAD_SIGNATURE] = "bad signatures",
         [DM_WATCH_FAILED_LOGIN] = "failed logins",
-        [DM_WATCH_FORWARDING] = "forwarding field of an untrusted peer"};
+        [DM_WATCH_FORWARDING] = "forwarding field of an untrusted peer",
+        [DM_WATCH_REVOKED_TOKEN] = "revoked token"};
 
     if (adm_app_watch(c->app, kind, who))
         adm_audit_suspicious(c, target, reasons[kind]);

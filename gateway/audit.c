@@ -146,7 +146,8 @@ static void suspicious(const struct gw_request *rq, dm_view target, const char *
 
 void gw_audit_revoked_token(const struct gw_request *rq)
 {
-    suspicious(rq, username(rq), "blocked", "revoked token");
+    if (dm_watch_count(rq->worker->watch, DM_WATCH_REVOKED_TOKEN, username(rq), gw_now(rq)))
+        suspicious(rq, username(rq), "blocked", "revoked token");
 }
 
 void gw_audit_watch(const struct gw_request *rq, enum dm_watch_kind kind,

@@ -8,7 +8,7 @@
 void gw_audit_blocked(const struct gw_request *rq, const char *action, dm_view target,
                       const char *reason);
 void gw_audit_body_size(const struct gw_request *rq);
-/* auth.suspicious: a revoked token was used. */
+/* auth.suspicious: a revoked token was used; told once in a minute. */
 void gw_audit_revoked_token(const struct gw_request *rq);
 /* The same for what only many of make suspicious: counts one by its address, told once too many. */
 void gw_audit_watch(const struct gw_request *rq, enum dm_watch_kind kind,

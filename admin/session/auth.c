@@ -118,7 +118,7 @@ enum adm_auth_outcome adm_authenticate(struct adm_call *c, enum dm_jwt_use use)
     if (dm_live_is_revoked(adm_live(c->app), claims.sub, claims.jti, &revoked, &err) != DM_OK)
         return store_away(c, &err);
     if (revoked) {
-        adm_audit_suspicious(c, claims.sub, "revoked token");
+        adm_audit_watch(c, DM_WATCH_REVOKED_TOKEN, claims.sub, claims.sub);
         return ADM_AUTH_UNAUTHORIZED;
     }
     outcome = load_caller(c, claims.sub);

@@ -25,6 +25,7 @@ static const struct {
     [DM_WATCH_BAD_SIGNATURE] = {11, 60 * DM_SEC},
     [DM_WATCH_FAILED_LOGIN] = {5, 300 * DM_SEC},
     [DM_WATCH_FORWARDING] = {1, 60 * DM_SEC},
+    [DM_WATCH_REVOKED_TOKEN] = {1, 60 * DM_SEC},
 };
 
 struct dm_watch *dm_watch_new(void)

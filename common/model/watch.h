@@ -10,7 +10,8 @@
 enum dm_watch_kind {
     DM_WATCH_BAD_SIGNATURE = 0, /* more than 10 in a minute, by address */
     DM_WATCH_FAILED_LOGIN,      /* 5 in 5 minutes, by account */
-    DM_WATCH_FORWARDING, /* a forwarding field of nobody trusted: one in a minute, by address */
+    DM_WATCH_FORWARDING,    /* a forwarding field of nobody trusted: one in a minute, by address */
+    DM_WATCH_REVOKED_TOKEN, /* used: once in a minute, by account */
     DM_WATCH_KINDS_
 };
 
