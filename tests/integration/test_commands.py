@@ -158,8 +158,9 @@ def test_stop_of_nobody_is_fine_and_the_others_say_so(service):
 def test_a_stale_file_names_nobody(service):
     """kill -9 leaves it behind; a new start takes it over."""
     assert service.command("start").returncode == 0
-    os.kill(service.pid, signal.SIGKILL)
-    wait_until(lambda: service.answers() is None, PATIENCE, "its end")
+    pid = service.pid
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: ended(pid), PATIENCE, "its end")
     assert service.pid_file.exists()
     assert service.command("stop").stdout == "doorman is not running\n"
     done = service.command("start")
