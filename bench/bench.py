@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 
-import figures
 import load
 import over_redis
 import proxies

@@ -413,7 +413,6 @@ def test_leaving_while_an_upstream_fails_costs_nothing(doorman, admin, user, lyi
     connection.send(f"GET {paid.path} HTTP/1.1\r\nHost: x\r\n"
                     f"Authorization: Bearer {user.token}\r\n\r\n")
     assert connection.read_until(b"five!").endswith(b"five!")
-    before = left_calls(doorman)
     connection.close()
     wait_until(lambda: paid.left() == 10, 20, "the credit")
     end.set()

@@ -1,6 +1,5 @@
 """The life of the process: command line, start and its faults, signals, drain, dump and restore."""
 
-import os
 import pathlib
 import signal
 import socket
@@ -10,7 +9,6 @@ import threading
 import pytest
 
 from harness import platform
-from harness.platform import expect
 from harness.process import ADMIN_PASSWORD, Doorman, START_DEADLINE, program, wait_until
 
 pytestmark = pytest.mark.memory

@@ -12,7 +12,7 @@ import pytest
 from harness import platform
 from harness.platform import expect
 from harness.plane import Plane
-from harness.process import Doorman, wait_until
+from harness.process import Doorman
 
 MB = 1024 * 1024
 BIG = 64 * MB
