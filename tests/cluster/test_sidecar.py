@@ -1,31 +1,25 @@
 """The gateway beside an application: examples/orders/chart, installed as it stands."""
 
 import datetime
-import shutil
 
 import pytest
 import yaml
-from harness.cluster import ORDERS, REGISTRY, ROOT, TAG, Release, Space, helm, service, \
+from harness.cluster import ORDERS, REGISTRY, TAG, Release, Space, service, \
     values_for_tests, wait_until, workload
 
 ROLLOUT = 240
 
 
 @pytest.fixture(scope="module")
-def orders(tmp_path_factory):
+def orders(example):
     """A release named orders; the product within it is orders-doorman."""
-    tree = tmp_path_factory.mktemp("tree")
-    for part in ("helm", "examples"):
-        shutil.copytree(ROOT / part, tree / part)
-    chart = tree / "examples" / "orders" / "chart"
-    helm("dependency", "build", chart)
     product = values_for_tests()
     product["admin"]["replicaCount"] = 1
     values = {"doorman": product,
               "image": {"repository": f"{REGISTRY}/doorman-example-orders", "tag": TAG}}
     with Space("doorman-sidecar") as space:
         space.start_client()
-        release = Release(space, name=ORDERS, chart=chart)
+        release = Release(space, name=ORDERS, chart=example)
         release.values = values
         yield release.install()
 

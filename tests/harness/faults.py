@@ -4,6 +4,7 @@ What the answers may be while a store is away or lost its memory is the same for
 """
 
 import contextlib
+import signal
 
 import jwt
 import requests
@@ -64,6 +65,17 @@ class Stand:
                       exp=self.longlived + DAY)
         user.token = jwt.encode(claims, JWT_SECRET, "HS256", jwt.get_unverified_header(user.token))
         user.headers["Authorization"] = f"Bearer {user.token}"
+
+    @contextlib.contextmanager
+    def admin_asleep(self):
+        """Nobody writes anything anew before the test has seen what happens until then; gives what
+        wakes the admin."""
+        admin = self.split.admin_program
+        admin.signal(signal.SIGSTOP)
+        try:
+            yield lambda: admin.signal(signal.SIGCONT)
+        finally:
+            admin.signal(signal.SIGCONT)
 
     def publish(self, upstream, **fields):
         api = platform.make_api(self.admin, upstream.url, **fields)

@@ -5,6 +5,7 @@ On free ports of loopback, nothing on disk but logs; every process is ended by i
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -193,6 +194,17 @@ class Sentinels:
     def stop(self):
         for server in [*self.sentinels, self.replica, self.master]:
             server.kill()
+
+
+def slot_of(key):
+    """Of a Cluster: CRC16 of the key, or of what stands between braces in it."""
+    tag = re.search(r"\{([^}]+)\}", key)
+    crc = 0
+    for byte in (tag.group(1) if tag else key).encode():
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc % SLOTS
 
 
 class Cluster:

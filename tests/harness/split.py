@@ -111,6 +111,12 @@ class Split:
         platform.after_write[self.url] = platform.after_write[self.admin_program.url] = self.settle
         return self
 
+    def another_admin(self, folder, **settings):
+        """Of the same stores; not started, and the caller's to stop."""
+        admin = Doorman(folder, {**self.admin_program.settings, **settings}, name="doorman-admin")
+        admin.settings.update({"PORT": str(admin.port), "METRICS_PORT": str(admin.metrics_port)})
+        return admin
+
     def settle(self):
         """Until every sidecar has in force what the admin has published."""
         wanted = (readyz(self.admin_program) or {}).get("generation", 0)

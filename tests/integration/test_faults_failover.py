@@ -3,16 +3,7 @@
 import pytest
 from harness.faults import AWAY, BACK, DEADLINE, judge, standing
 from harness.process import wait_until
-from harness.redis import Cluster, Sentinels
-
-
-def slot_of(key):
-    crc = 0
-    for byte in key.encode():
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
-    return crc % 16384
+from harness.redis import Cluster, Sentinels, slot_of
 
 
 def sentinel(folder):

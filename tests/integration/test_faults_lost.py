@@ -2,39 +2,17 @@
 replica took over without the last writes, a server was started again on an older dump. Nobody who
 was revoked gets in, nobody is taken for unknown or without credit (docs/failure-matrix.md)."""
 
-import contextlib
-
 import pytest
 import requests
 from harness import platform
 from harness.faults import BACK, DEADLINE, REASONS, standing
 from harness.process import wait_until
-from harness.redis import Cluster, RedisServer, Sentinels
+from harness.redis import Cluster, RedisServer, Sentinels, slot_of
 
 CURRENT = "doorman:policy:current"
 BALLAST = 32 * 1024 * 1024
 LOST = "live store lost a part"
 OTHER = "which may lack revocations"
-
-
-def slot_of(key):
-    crc = 0
-    for byte in key.encode():
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
-    return crc % 16384
-
-
-@contextlib.contextmanager
-def admin_asleep(stand):
-    """Nobody writes anything anew before the test has seen what happens until then."""
-    admin = stand.split.admin_program
-    admin.signal(19)
-    try:
-        yield lambda: admin.signal(18)
-    finally:
-        admin.signal(18)
 
 
 def call(stand, user, name="allow"):
@@ -84,7 +62,7 @@ def test_node_of_a_cluster_emptied(tmp_path, upstream, fault):
         while nodes.owner(slot_of(f"doorman:policy:obj:user:{stranger.username}")) is not emptied:
             stranger = stand.make_user()
         stand.revoked = revoked
-        with stand.load() as load, admin_asleep(stand) as wake:
+        with stand.load() as load, stand.admin_asleep() as wake:
             for name in stand.paths:
                 load.wait_for(name, 200)
             since = len(load.answers)
@@ -118,7 +96,7 @@ def test_account_on_a_flushed_node(tmp_path, upstream):
     nodes = Cluster(tmp_path / "redis")
     with standing(tmp_path, upstream, nodes) as stand:
         emptied = nodes.owner(slot_of(f"credits:{stand.group}:{stand.user.username}"))
-        with stand.load() as load, admin_asleep(stand) as wake:
+        with stand.load() as load, stand.admin_asleep() as wake:
             load.wait_for("credits", 200)
             since = len(load.answers)
             emptied.command("FLUSHALL")
@@ -192,7 +170,7 @@ def test_failover_that_loses_a_revocation(tmp_path, upstream, kind):
         master.command("SET", f"{{{key}}}:ballast", "x" * BALLAST)
         platform.revoke(stand.admin, victim)  # answered with 200
         assert call(stand, victim).status_code == 401
-        with stand.load() as load, admin_asleep(stand) as wake:
+        with stand.load() as load, stand.admin_asleep() as wake:
             master.kill()
             replica.resume()
             statuses = set()
@@ -233,7 +211,7 @@ def test_started_again_on_an_older_dump(tmp_path, upstream):
         redis.command("SAVE")
         platform.revoke(stand.admin, victim)
         assert call(stand, victim).status_code == 401
-        with stand.load() as load, admin_asleep(stand) as wake:
+        with stand.load() as load, stand.admin_asleep() as wake:
             redis.restart()
             assert redis.command("EXISTS", key, CURRENT) == 1  # policy only
             wait_until(lambda: OTHER in stand.gateway.log(), DEADLINE, "the line that tells of it")
@@ -254,7 +232,7 @@ def test_sidecar_that_starts_on_a_store_that_lost_revocations(tmp_path, upstream
         victim = known(stand)
         redis.command("SAVE")
         platform.revoke(stand.admin, victim)
-        with admin_asleep(stand) as wake:
+        with stand.admin_asleep() as wake:
             stand.gateway.stop()
             redis.restart()
             stand.gateway.spawn()

@@ -15,7 +15,7 @@ from harness import platform
 from harness.faults import DEADLINE, Stand, standing
 from harness.moved_clock import MovedClock
 from harness.platform import expect
-from harness.process import JWT_SECRET, LIBRARY_OPTIONS, Doorman, wait_until
+from harness.process import JWT_SECRET, LIBRARY_OPTIONS, wait_until
 from harness.redis import RedisServer
 from harness.split import Split, readyz
 
@@ -134,10 +134,7 @@ def test_admin_killed_after_any_write(tmp_path, upstream):
 def test_two_admins_at_once(tmp_path, upstream):
     with standing(tmp_path, upstream) as stand:
         first = stand.split.admin_program
-        second = Doorman(tmp_path / "second", {**first.settings, "PORT": None,
-                                               "METRICS_PORT": None}, name="doorman-admin")
-        second.settings.update({"PORT": str(second.port), "METRICS_PORT": str(second.metrics_port)})
-        second.start()
+        second = stand.split.another_admin(tmp_path / "second").start()
         admins = [platform.login(program.url) for program in (first, second)]
         name, user = stand.paths["deny"].split("/")[3], stand.make_user().username
 

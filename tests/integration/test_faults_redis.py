@@ -4,7 +4,6 @@ Nobody is taken for unknown, not allowed or not there because of it, nobody who 
 limits do what their API says, and operators are told.
 """
 
-import contextlib
 import time
 
 import pytest
@@ -160,14 +159,6 @@ def test_mirror_too_old(tmp_path, upstream, mode):
         assert {a.status for a in load.seen("revoked")} <= {401, 503}
 
 
-@contextlib.contextmanager
-def admin_asleep(stand):
-    """Nobody publishes anew before the test has seen what happens until then."""
-    admin = stand.split.admin_program
-    admin.signal(19)
-    yield lambda: admin.signal(18)
-
-
 @pytest.mark.parametrize("fault", ["flushed", "restarted"])
 def test_emptied(tmp_path, upstream, fault):
     with standing(tmp_path, upstream) as stand:
@@ -180,7 +171,7 @@ def test_emptied(tmp_path, upstream, fault):
                 redis.restart()
 
         reason = {"flushed": "lost what it held", "restarted": "connection lost"}[fault]
-        with admin_asleep(stand) as wake:
+        with stand.admin_asleep() as wake:
             generation = readyz(stand.gateway)["generation"]
             break_and_mend(stand, breaks, wake, reason)
         admin = stand.split.admin_program
@@ -201,7 +192,7 @@ def test_set_back_to_an_older_state(tmp_path, upstream):
         assert stand.write().status_code == 200
         wait_until(lambda: readyz(stand.gateway)["generation"] > generation, DEADLINE, "the write")
         revocation = f"jwt:revoke_all:{stand.revoked.username}"
-        with stand.load() as load, admin_asleep(stand) as wake:
+        with stand.load() as load, stand.admin_asleep() as wake:
             load.wait_for("deny", 200)
             redis.command("EVAL", copy.format(1, 2) + " redis.call('DEL', KEYS[3])", 3, key,
                           "older", revocation)

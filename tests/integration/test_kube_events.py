@@ -272,25 +272,27 @@ def test_an_odd_refusal_is_told_too(server, account, start_pod, file, answer):
     unharmed(pod, file)
 
 
-def test_a_server_without_an_answer_holds_nothing_up(server, account, start_pod, file):
+@pytest.fixture
+def waiting(server, account, start_pod, file):
+    """A pod whose Event is on its way to a server that never answers."""
     server.status = None
     pod = start_pod(server, account)
     file.write(BROKEN)
     hang_up(pod)
     wait_until(lambda: server.posts, PATIENCE, "the post")
+    return pod
+
+
+def test_a_server_without_an_answer_holds_nothing_up(waiting, file):
+    pod = waiting
     unharmed(pod, file)  # and it has not been given up yet
     assert events(pod, FAILED) == 0
     told_once(pod, "")
 
 
-def test_an_end_does_not_wait_for_an_event(server, account, start_pod, file):
-    server.status = None
-    pod = start_pod(server, account)
-    file.write(BROKEN)
-    hang_up(pod)
-    wait_until(lambda: server.posts, PATIENCE, "the post")
-    assert pod.terminate() == 0
-    assert NOT_SENT not in pod.log()
+def test_an_end_does_not_wait_for_an_event(waiting):
+    assert waiting.terminate() == 0
+    assert NOT_SENT not in waiting.log()
 
 
 @pytest.mark.parametrize("missing", ["token", "ca.crt", "namespace", "account", "server"])

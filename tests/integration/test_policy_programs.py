@@ -8,7 +8,7 @@ import pytest
 from harness import platform
 from harness.platform import expect
 from harness.network import SlowLink
-from harness.process import Doorman, wait_until
+from harness.process import wait_until
 from harness.split import Split, call, published, readyz
 
 DEADLINE = 20.0
@@ -19,13 +19,6 @@ def split(tmp_path):
     running = Split(tmp_path / "split", gateways=2).start()
     yield running
     running.stop()
-
-
-def another_admin(split, folder, **settings):
-    """Not started."""
-    admin = Doorman(folder, {**split.admin_program.settings, **settings}, name="doorman-admin")
-    admin.settings.update({"PORT": str(admin.port), "METRICS_PORT": str(admin.metrics_port)})
-    return admin
 
 
 class Traffic:
@@ -96,8 +89,8 @@ def test_a_starting_admin_compares_all_users_and_keeps_nobody_from_writing(split
     """It stands in the midst of its look at them, for as long as it takes another to write."""
     first = platform.login(split.admin_program.url)
     link = SlowLink(split.redis.port)
-    second = another_admin(split, tmp_path / "second", REDIS_SOCKET_TIMEOUT="60",
-                           REDIS_URL=f"redis://127.0.0.1:{link.port}")
+    second = split.another_admin(tmp_path / "second", REDIS_SOCKET_TIMEOUT="60",
+                                 REDIS_URL=f"redis://127.0.0.1:{link.port}")
     link.hold(b"doorman:policy:obj:user:")
     try:
         second.spawn()

@@ -6,7 +6,6 @@ Everything else is in the other files, which `scripts/test split` runs against t
 import json
 import signal
 import threading
-import time
 
 import pytest
 
@@ -171,11 +170,8 @@ def second_admin(tmp_path):
     started = []
 
     def start(split):
-        settings = {**split.admin_program.settings, "PORT": None, "METRICS_PORT": None}
-        one = Doorman(tmp_path / "second", settings, name="doorman-admin")
-        one.settings.update({"PORT": str(one.port), "METRICS_PORT": str(one.metrics_port)})
-        started.append(one)
-        return one.start()
+        started.append(split.another_admin(tmp_path / "second"))
+        return started[-1].start()
 
     yield start
     for one in started:
@@ -276,9 +272,7 @@ def test_a_redis_that_says_nothing_counts_as_away(start_split, upstream):
 
 def test_two_admins_at_once_seed_once_and_know_each_other(start_split, tmp_path):
     split = Split(tmp_path / "pair")
-    second = Doorman(tmp_path / "second", {**split.admin_program.settings, "PORT": None,
-                                           "METRICS_PORT": None}, name="doorman-admin")
-    second.settings.update({"PORT": str(second.port), "METRICS_PORT": str(second.metrics_port)})
+    second = split.another_admin(tmp_path / "second")
     split.redis.start()
     try:
         split.admin_program.spawn()

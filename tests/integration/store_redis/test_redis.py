@@ -7,7 +7,7 @@ import threading
 import pytest
 from harness.papers import make_papers
 from harness.process import ROOT
-from harness.redis import Cluster, RedisServer, Sentinels
+from harness.redis import Cluster, RedisServer, Sentinels, slot_of
 from harness.served import run_served
 
 
@@ -272,16 +272,6 @@ def test_sentinel(tmp_path, name, password):
             "kill": trio.master.kill, "pause": trio.master.pause, "resume": trio.master.resume})
     finally:
         trio.stop()
-
-
-def slot_of(key):
-    tag = key.split("{")[1].split("}")[0]
-    crc = 0
-    for byte in tag.encode():
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
-    return crc % 16384
 
 
 @pytest.mark.parametrize("name", names_in("redis_cluster_test"))
