@@ -203,8 +203,11 @@ static enum dm_code put_everything(struct adm_app *app, bool forget, uint64_t *r
     enum dm_code rc = adm_app_reserved(app, &floor, err);
 
     dm_live_published(adm_live(app), &published);
-    if (rc == DM_OK) /* where the store knows nothing the generation is above what was reserved */
-        rc = adm_app_reserve(app, (has_lost(app) ? floor : published.generation) + 1, err);
+    /* Above both, whatever begin finds: a store that lost all meanwhile, or documents that were set
+     * back behind what is published. */
+    if (rc == DM_OK)
+        rc = adm_app_reserve(app, (floor > published.generation ? floor : published.generation) + 1,
+                             err);
     if (rc == DM_OK)
         rc = dm_live_republish_begin(adm_live(app), floor, &whole, err);
     for (size_t i = 0; rc == DM_OK && i < n; i++) {
